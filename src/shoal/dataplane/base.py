@@ -1,0 +1,167 @@
+"""The dataplane's contract. Three implementations keep it: ``ebpf``, ``fake`` (and later ``ipvs``).
+
+The state a dataplane should be in and the state it is in are the same type, ``DataplaneState``; their difference
+is a plan (``dataplane/plan.py``), and a plan is what ``apply`` takes. Applying a step is atomic per virtual server:
+no packet sees half of it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address
+
+from shoal.model import Connection, ForwardingMethod, Listener
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """A real server as the dataplane sees it.
+
+    ``weight`` 0: no new connections, existing ones go on. ``available`` False (its health is down): the same, and
+    UDP flows and unanswered SYNs that were bound to it are scheduled anew, since they would only be lost there.
+    """
+
+    address: IPv4Address
+    port: int
+    weight: int
+    available: bool = True
+
+    @property
+    def endpoint(self) -> tuple[IPv4Address, int]:
+        """Address and port: the identity of a destination within its service."""
+        return self.address, self.port
+
+    @property
+    def takes_new(self) -> bool:
+        """Whether a scheduler may choose it."""
+        return self.available and self.weight > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A virtual server as the dataplane sees it. ``destinations`` are in the order of the configuration."""
+
+    name: str
+    listeners: tuple[Listener, ...]
+    scheduler: str
+    method: ForwardingMethod
+    destinations: tuple[Destination, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataplaneState:
+    """All services, by name."""
+
+    services: Mapping[str, Service] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutService:
+    """Create a service, or replace it in one flip. ``changes`` says what differs, for people."""
+
+    service: Service
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveService:
+    """Remove a service and its listeners; its connections go on until they expire."""
+
+    name: str
+
+
+Step = PutService | RemoveService
+
+
+class Drop(StrEnum):
+    """Why a packet was dropped. Every drop has one of these names and a counter."""
+
+    NO_REAL_SERVER = "no_real_server"
+    TABLE_FULL = "table_full"
+    REPLY_TUPLE_IN_USE = "reply_tuple_in_use"
+    TTL_EXCEEDED = "ttl_exceeded"
+    FRAGMENT = "fragment"
+    TRUNCATED = "truncated"
+    NO_ROUTE = "no_route"
+    LEASE_EXPIRED = "lease_expired"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationCounters:
+    """What one real server of one service has had. ``active`` and ``inactive`` are connections right now."""
+
+    active: int = 0
+    inactive: int = 0
+    connections: int = 0
+    packets_in: int = 0
+    bytes_in: int = 0
+    packets_out: int = 0
+    bytes_out: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceCounters:
+    """Totals of a service, its drops by reason, and its destinations by ``(address, port)``."""
+
+    connections: int = 0
+    drops: Mapping[Drop, int] = field(default_factory=dict)
+    destinations: Mapping[tuple[IPv4Address, int], DestinationCounters] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """Counters of every service, and the drops that belong to none."""
+
+    services: Mapping[str, ServiceCounters] = field(default_factory=dict)
+    drops: Mapping[Drop, int] = field(default_factory=dict)
+    connections_held: int = 0
+    connections_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """Where a dataplane takes packets from: an interface, the hook in use, and why that one."""
+
+    interface: str
+    hook: str
+    reason: str
+
+
+class Dataplane(ABC):
+    """Forwards packets. Calls may block for milliseconds; callers with a loop use a thread."""
+
+    name: str
+
+    @abstractmethod
+    def actual(self) -> DataplaneState:
+        """What is really installed, read back (not what was asked for)."""
+
+    @abstractmethod
+    def apply(self, steps: Sequence[Step]) -> None:
+        """Carry out a plan in order. Raises ``KernelError`` or ``ConfigError``; the failed step changed nothing."""
+
+    @abstractmethod
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The interfaces it is attached to."""
+
+    @abstractmethod
+    def connections(self, *, limit: int) -> Iterable[Connection]:
+        """Up to ``limit`` live connections, in no order."""
+
+    @abstractmethod
+    def counters(self) -> Counters:
+        """A snapshot of all counters."""
+
+    @abstractmethod
+    def sweep(self) -> int:
+        """Remove every expired connection, in slices; returns how many. Run it off the event loop."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the handles. What is installed stays and goes on forwarding."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Take everything this dataplane installed out of the kernel."""

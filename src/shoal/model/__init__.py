@@ -1,0 +1,45 @@
+"""The nouns, frozen. Imports nothing of ours; every other module may import this one."""
+
+from shoal.model.cluster import AddressGroup, Cluster, FloatingAddress, Path, Router, RouterState
+from shoal.model.connection import Connection, ConnectionState
+from shoal.model.monitor import (
+    Health,
+    HttpProbe,
+    Monitor,
+    Probe,
+    ProgramProbe,
+    SendExpectProbe,
+    TcpProbe,
+)
+from shoal.model.virtual_server import (
+    ForwardingMethod,
+    Hook,
+    Listener,
+    Protocol,
+    RealServer,
+    VirtualServer,
+)
+
+__all__ = [
+    "AddressGroup",
+    "Cluster",
+    "Connection",
+    "ConnectionState",
+    "FloatingAddress",
+    "ForwardingMethod",
+    "Health",
+    "Hook",
+    "HttpProbe",
+    "Listener",
+    "Monitor",
+    "Path",
+    "Probe",
+    "ProgramProbe",
+    "Protocol",
+    "RealServer",
+    "Router",
+    "RouterState",
+    "SendExpectProbe",
+    "TcpProbe",
+    "VirtualServer",
+]

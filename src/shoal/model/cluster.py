@@ -1,0 +1,84 @@
+"""The cluster: routers, paths and floating addresses."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface
+
+from shoal.model.virtual_server import Hook, VirtualServer
+
+
+class RouterState(StrEnum):
+    """State of a router, as opposed to its role (configured preference)."""
+
+    INIT = "init"
+    BACKUP = "backup"
+    ACTIVE = "active"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """A network over which routers hear each other. ``interface`` is the same on every router."""
+
+    name: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Router:
+    """An LVS router. ``addresses`` maps a path's name to this router's fixed address there."""
+
+    name: str
+    priority: int
+    addresses: tuple[tuple[str, IPv4Address], ...]
+
+    def address_on(self, path: str) -> IPv4Address | None:
+        """The router's fixed address on a path, if it has one there."""
+        return dict(self.addresses).get(path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatingAddress:
+    """An address that moves between routers: a VIP, or the NAT gateway address on the private side."""
+
+    address: IPv4Interface
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressGroup:
+    """Floating addresses that must move together."""
+
+    name: str
+    addresses: tuple[FloatingAddress, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The routers and everything they serve, as one configuration describes them.
+
+    ``heartbeat_interval`` and ``dead_time`` are seconds. ``key`` authenticates heartbeats; it is empty only where
+    there is no peer. ``serial`` is the operator's counter; ``digest`` the SHA-256 of the configuration's meaning.
+    """
+
+    name: str
+    serial: int
+    digest: bytes
+    paths: tuple[Path, ...]
+    routers: tuple[Router, ...]
+    groups: tuple[AddressGroup, ...]
+    virtual_servers: tuple[VirtualServer, ...]
+    heartbeat_port: int
+    heartbeat_interval: float
+    dead_time: float
+    key: bytes
+    hook: Hook
+    max_connections: int
+
+    def path(self, name: str) -> Path | None:
+        """The path of that name."""
+        return next((path for path in self.paths if path.name == name), None)
+
+    def router(self, name: str) -> Router | None:
+        """The router of that name."""
+        return next((router for router in self.routers if router.name == name), None)

@@ -1,0 +1,37 @@
+"""A connection: one flow's entry in the dataplane."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address
+
+from shoal.model.virtual_server import Protocol
+
+
+class ConnectionState(StrEnum):
+    """States of IPVS (kernel net/netfilter/ipvs/ip_vs_proto_tcp.c); UDP has one."""
+
+    NONE = "none"
+    ESTABLISHED = "established"
+    SYN_SENT = "syn_sent"
+    SYN_RECV = "syn_recv"
+    FIN_WAIT = "fin_wait"
+    TIME_WAIT = "time_wait"
+    CLOSE = "close"
+    CLOSE_WAIT = "close_wait"
+    LAST_ACK = "last_ack"
+    LISTEN = "listen"
+    SYNACK = "synack"
+    UDP = "udp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Client, virtual address, real server, state, and the seconds until it expires."""
+
+    protocol: Protocol
+    client: tuple[IPv4Address, int]
+    virtual: tuple[IPv4Address, int]
+    real: tuple[IPv4Address, int]
+    state: ConnectionState
+    expires_in: float
+    virtual_server: str

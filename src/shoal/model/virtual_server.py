@@ -1,0 +1,67 @@
+"""Virtual servers and their real servers."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address
+
+from shoal.model.monitor import Monitor
+
+
+class Protocol(StrEnum):
+    """Transport protocol of a listener."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+class ForwardingMethod(StrEnum):
+    """How a packet reaches its real server."""
+
+    NAT = "nat"
+
+
+class Hook(StrEnum):
+    """Where in the kernel the eBPF dataplane takes packets from an interface."""
+
+    AUTO = "auto"
+    XDP = "xdp"
+    TC = "tc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Listener:
+    """What a client connects to: one address, protocol and port."""
+
+    address: IPv4Address
+    port: int
+    protocol: Protocol
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.port}/{self.protocol}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealServer:
+    """One server of a virtual server. ``weight`` 0 is quiesced: it keeps what it has and gets nothing new."""
+
+    name: str
+    address: IPv4Address
+    port: int
+    weight: int = 1
+
+    @property
+    def endpoint(self) -> str:
+        """``address:port``, the identity of a real server within its virtual server."""
+        return f"{self.address}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualServer:
+    """Listeners, a scheduler, a forwarding method, a monitor and real servers."""
+
+    name: str
+    listeners: tuple[Listener, ...]
+    scheduler: str
+    method: ForwardingMethod
+    monitor: Monitor
+    real_servers: tuple[RealServer, ...]

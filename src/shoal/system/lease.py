@@ -1,0 +1,82 @@
+"""The ownership lease that ``pulse`` keeps in the dataplane (``struct ownership`` in ``bpf/abi.h``).
+
+While a router holds floating addresses, ``pulse`` renews the lease with every heartbeat. Once it runs out (``pulse``
+died, hangs, or the machine was paused) the BPF programs drop ARP for the floating addresses: the router has let go
+as far as the network can see, and goes on forwarding what still reaches it. Times are CLOCK_BOOTTIME nanoseconds,
+because that clock also runs while a virtual machine sleeps.
+
+A map is opened by its pin and mapped into memory, so renewing is one store and needs neither ``lvsd`` nor a system
+call.
+"""
+
+import ctypes
+import mmap
+import os
+import struct
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from pathlib import Path
+
+PIN_NAME = "ownership"
+MAX_ADDRESSES = 1000  # SHOAL_MAX_FLOATING in bpf/abi.h
+NOT_IN_USE = 0
+
+_SYS_BPF = {"x86_64": 321, "aarch64": 280}
+_BPF_OBJ_GET = 7
+_LEASE = struct.Struct("=Q")
+_LEASE_OFFSET = 0
+_HANDOVER_OFFSET = 8
+_COUNT_OFFSET = 16
+_ADDRESSES_OFFSET = 24
+
+
+def _open_pin(path: Path) -> int:
+    """``bpf(BPF_OBJ_GET)``: a descriptor of a pinned map (include/uapi/linux/bpf.h)."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    attributes = ctypes.create_string_buffer(struct.pack("=QII", ctypes.addressof(name), 0, 0), 120)
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor: int = libc.syscall(_SYS_BPF[os.uname().machine], _BPF_OBJ_GET, attributes, 16)
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
+    return descriptor
+
+
+class Lease:
+    """The mapped lease of one router."""
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        self._memory = memory
+
+    @classmethod
+    def open(cls, pins: Path) -> "Lease | None":
+        """The lease of the dataplane pinned at ``pins``; None while no dataplane is installed there."""
+        try:
+            descriptor = _open_pin(pins / PIN_NAME)
+        except FileNotFoundError:
+            return None
+        try:
+            return cls(mmap.mmap(descriptor, mmap.PAGESIZE * 2, mmap.MAP_SHARED))
+        finally:
+            os.close(descriptor)
+
+    def set_addresses(self, addresses: Sequence[IPv4Address]) -> None:
+        """Name the floating addresses that the lease covers."""
+        if len(addresses) > MAX_ADDRESSES:
+            raise ValueError(f"{len(addresses)} floating addresses, at most {MAX_ADDRESSES}")
+        struct.pack_into("=I", self._memory, _COUNT_OFFSET, 0)
+        for index, address in enumerate(addresses):
+            offset = _ADDRESSES_OFFSET + 4 * index
+            self._memory[offset : offset + 4] = address.packed
+        struct.pack_into("=I", self._memory, _COUNT_OFFSET, len(addresses))
+
+    def renew(self, until: int) -> None:
+        """Hold the addresses until this time; ``NOT_IN_USE`` turns the lease off (a router without peers)."""
+        _LEASE.pack_into(self._memory, _LEASE_OFFSET, until)
+
+    def begin_handover(self, until: int) -> None:
+        """Until this time a real server's packet without a connection is sent on in its virtual server's name."""
+        _LEASE.pack_into(self._memory, _HANDOVER_OFFSET, until)
+
+    def close(self) -> None:
+        """Unmap. The lease stays as it is, and runs out."""
+        self._memory.close()
