@@ -1,0 +1,155 @@
+"""From a checked document to the model, and the digest of its meaning."""
+
+import hashlib
+from dataclasses import asdict, replace
+from ipaddress import IPv4Interface
+
+import msgspec
+
+from shoal.config import notation
+from shoal.config.rules import PUBLIC, dead_time
+from shoal.config.schema import (
+    Document,
+    HttpMonitorTable,
+    HttpsMonitorTable,
+    MonitorTable,
+    ProgramMonitorTable,
+    SendExpectMonitorTable,
+    VirtualServerTable,
+)
+from shoal.config.server_rules import real_servers
+from shoal.model import (
+    AddressGroup,
+    Cluster,
+    FloatingAddress,
+    ForwardingMethod,
+    Hook,
+    HttpProbe,
+    Monitor,
+    Path,
+    Probe,
+    ProgramProbe,
+    RealServer,
+    Router,
+    SendExpectProbe,
+    TcpProbe,
+    VirtualServer,
+)
+
+GROUP = "default"
+THIS_ROUTER = "this"
+
+
+def build(document: Document, *, key: bytes) -> Cluster:
+    """The cluster that a document describes. The document must have passed the rules."""
+    cluster = Cluster(
+        name=document.cluster.name,
+        serial=document.serial,
+        digest=b"",
+        paths=tuple(Path(name=name, interface=table.interface) for name, table in document.paths.items()),
+        routers=_routers(document),
+        groups=(AddressGroup(name=GROUP, addresses=_floating(document)),),
+        virtual_servers=tuple(_virtual_server(table) for table in document.virtual_servers),
+        heartbeat_port=document.cluster.heartbeat_port,
+        heartbeat_interval=document.cluster.heartbeat_interval,
+        dead_time=dead_time(document.cluster),
+        key=key,
+        hook=Hook(document.dataplane.hook),
+        max_connections=document.dataplane.max_connections,
+    )
+    return replace(cluster, digest=digest(cluster))
+
+
+def digest(cluster: Cluster) -> bytes:
+    """SHA-256 of what a configuration means: not its layout, comments or key, nor the order of named things.
+
+    The order of real servers counts, because schedulers go by it.
+    """
+    meaning = asdict(cluster)
+    del meaning["digest"], meaning["key"]
+    for named in ("paths", "routers", "virtual_servers"):
+        meaning[named] = sorted(meaning[named], key=lambda each: str(each["name"]))
+    for router in meaning["routers"]:
+        router["addresses"] = sorted(router["addresses"])
+    for group in meaning["groups"]:
+        group["addresses"] = sorted(group["addresses"], key=lambda each: (each["path"], each["address"]))
+    for table, server in zip(
+        meaning["virtual_servers"], sorted(cluster.virtual_servers, key=lambda each: each.name), strict=True
+    ):
+        table["listeners"] = sorted(str(listener) for listener in server.listeners)
+        table["monitor"]["kind"] = type(server.monitor.probe).__name__
+    return hashlib.sha256(msgspec.json.encode(meaning, enc_hook=str, order="sorted")).digest()
+
+
+def _routers(document: Document) -> tuple[Router, ...]:
+    if not document.routers:
+        return (Router(name=THIS_ROUTER, priority=100, addresses=()),)
+    return tuple(
+        Router(
+            name=table.name,
+            priority=table.priority,
+            addresses=tuple((path, notation.address(text)) for path, text in table.addresses.items()),
+        )
+        for table in document.routers
+    )
+
+
+def _floating(document: Document) -> tuple[FloatingAddress, ...]:
+    """Each virtual address once, in the order of the file, then the gateways."""
+    virtual = dict.fromkeys(
+        notation.listener(text).address for server in document.virtual_servers for text in server.listen
+    )
+    return (
+        *(FloatingAddress(address=IPv4Interface((address, 32)), path=PUBLIC) for address in virtual),
+        *(
+            FloatingAddress(address=notation.gateway(table.gateway), path=path)
+            for path, table in document.paths.items()
+            if table.gateway
+        ),
+    )
+
+
+def _virtual_server(table: VirtualServerTable) -> VirtualServer:
+    return VirtualServer(
+        name=table.name,
+        listeners=tuple(notation.listener(text) for text in table.listen),
+        scheduler=table.scheduler,
+        method=ForwardingMethod(table.method),
+        monitor=_monitor(table.monitor),
+        real_servers=tuple(
+            RealServer(
+                name=each.name or f"{notation.address(each.address)}:{each.port}",
+                address=notation.address(each.address),
+                port=each.port,
+                weight=each.weight,
+            )
+            for _, each in real_servers(table)
+        ),
+    )
+
+
+def _monitor(table: MonitorTable) -> Monitor:
+    return Monitor(
+        probe=_probe(table),
+        interval=table.interval,
+        timeout=table.timeout,
+        rise=table.rise,
+        fall=table.fall,
+        port=table.port,
+    )
+
+
+def _probe(table: MonitorTable) -> Probe:
+    if isinstance(table, HttpMonitorTable | HttpsMonitorTable):
+        return HttpProbe(
+            path=table.path,
+            host=table.host,
+            tls=isinstance(table, HttpsMonitorTable),
+            verify=isinstance(table, HttpsMonitorTable) and table.verify,
+            statuses=tuple(notation.statuses(each) for each in table.statuses),
+        )
+    if isinstance(table, SendExpectMonitorTable):
+        return SendExpectProbe(send=table.send.encode(), expect=table.expect.encode(), regex=table.regex)
+    if isinstance(table, ProgramMonitorTable):
+        return ProgramProbe(command=tuple(table.command))
+    return TcpProbe()

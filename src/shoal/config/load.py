@@ -1,0 +1,91 @@
+"""Read a configuration file: all of it, or every error in it."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from shoal.config import key, rules, shape
+from shoal.config.build import build
+from shoal.config.findings import Findings
+from shoal.config.positions import positions
+from shoal.config.schema import Document
+from shoal.errors import ConfigError, ConfigErrors
+from shoal.model import Cluster
+
+_AT = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+def load(path: Path) -> Cluster:
+    """The cluster that a file describes. Raises ConfigErrors with everything that is wrong with it."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        fix = "Name a file." if path.is_dir() else "Check the file's name and its permissions."
+        raise _only(str(path), problem=f"cannot read the file: {error.strerror}", fix=fix) from error
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        problem = f"byte 0x{raw[error.start]:02x} is not UTF-8"
+        raise _only(f"{path}:{line}", problem=problem, fix="Save the file as UTF-8.") from error
+    return parse(text, source=str(path))
+
+
+def parse(text: str, *, source: str) -> Cluster:
+    """The cluster that a text describes; ``source`` is its name in errors. Reads the key file that it names.
+
+    Raises ConfigErrors with everything that is wrong.
+    """
+    tables = _tables(text, source=source)
+    findings = Findings()
+    document = shape.read(tables, findings)
+    rules.check(document, findings)
+    secret = _key(document, findings)
+    errors = findings.errors(source=source, lines=positions(text))
+    if errors:
+        raise ConfigErrors(errors)
+    return build(document, key=secret)
+
+
+def _only(where: str, *, problem: str, fix: str) -> ConfigErrors:
+    return ConfigErrors([ConfigError(where=where, problem=problem, fix=fix)])
+
+
+def _tables(text: str, *, source: str) -> dict[str, Any]:
+    try:
+        tables = tomllib.loads(text)
+        positions(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _syntax(str(error), text, source=source) from error
+    except RecursionError as error:
+        raise _only(source, problem="lists or tables are nested too deep", fix="Use fewer levels.") from error
+    except ValueError as error:  # int() refuses numbers of more than 4300 digits
+        raise _only(
+            source, problem=f"a value cannot be read: {error}", fix="Use a shorter number."
+        ) from error
+    if not tables:
+        raise _only(
+            source, problem="the file is empty", fix="Write a configuration; the README has a short one."
+        )
+    return tables
+
+
+def _syntax(message: str, text: str, *, source: str) -> ConfigErrors:
+    found = _AT.search(message)
+    problem = _AT.sub("", message)
+    line = text.count("\n") + 1
+    if found and found[1]:
+        line = int(found[1])
+        problem = f"{problem} (column {found[2]})"
+    fix = "Correct the TOML on this line: KEY = VALUE, with text in quotes."
+    return _only(f"{source}:{line}", problem=problem, fix=fix)
+
+
+def _key(document: Document, findings: Findings) -> bytes:
+    table = document.cluster
+    if table.key_file:
+        return findings.read(("cluster", "key_file"), key.read, table.key_file) or b""
+    if table.key:
+        return findings.read(("cluster", "key"), key.check, table.key.encode()) or b""
+    return b""

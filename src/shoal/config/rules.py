@@ -1,0 +1,168 @@
+"""What the keys of a file must keep together: the cluster, its paths and its routers.
+
+Pure. Whether an interface exists on this host is looked at elsewhere, since it differs from host to host.
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network
+
+from shoal.config import notation
+from shoal.config.findings import Findings
+from shoal.config.schema import ClusterTable, Document, RouterTable, TablePath
+from shoal.config.server_rules import check_virtual_servers
+from shoal.config.shape import likely
+
+DEAD_INTERVALS = 3
+FEWEST_DEAD_INTERVALS = 2
+MAX_ROUTERS = 16
+PUBLIC = "public"
+
+Fixed = dict[IPv4Address, tuple[str, str]]
+
+
+def check(document: Document, findings: Findings) -> None:
+    """Report every rule that the file breaks."""
+    _check_cluster(document.cluster, findings, peers=len(document.routers) > 1)
+    _check_paths(document, findings)
+    fixed = _check_routers(document.routers, findings, paths=document.paths.keys())
+    gateways = _check_gateways(document, findings, fixed=fixed)
+    check_virtual_servers(document, findings, fixed=fixed, gateways=gateways)
+
+
+def dead_time(table: ClusterTable) -> float:
+    """Seconds of silence that mean death: three intervals unless the file says otherwise."""
+    return table.dead_time or round(DEAD_INTERVALS * table.heartbeat_interval, 9)
+
+
+def _check_cluster(table: ClusterTable, findings: Findings, *, peers: bool) -> None:
+    findings.read(("cluster", "name"), notation.name, table.name)
+    least = round(FEWEST_DEAD_INTERVALS * table.heartbeat_interval, 9)
+    if dead_time(table) < least:
+        findings.report(
+            ("cluster", "dead_time"),
+            problem=f"{dead_time(table):g} s is less than two heartbeat intervals ({least:g} s)",
+            fix=f"Use at least {least:g}, or a shorter heartbeat_interval.",
+            needs=[("cluster", "heartbeat_interval")],
+        )
+    if table.key and table.key_file:
+        findings.report(
+            ("cluster", "key"),
+            problem="both key and key_file are given",
+            fix="Keep key_file, and remove key.",
+        )
+    if peers and not table.key and not table.key_file:
+        findings.report(
+            ("cluster", "key_file"),
+            problem="there are several routers and no key to authenticate their heartbeats",
+            fix='Add key_file = "/etc/shoal/cluster.key", the same file on every router.',
+            needs=[("cluster", "key")],
+        )
+
+
+def _check_paths(document: Document, findings: Findings) -> None:
+    if PUBLIC not in document.paths:
+        findings.report(
+            ("paths", PUBLIC),
+            problem="the path public is missing; virtual addresses go on its interface",
+            fix='Add [paths.public] with interface = "eth0" or the like.',
+        )
+    for name, path in document.paths.items():
+        findings.read(("paths", name), notation.name, name)
+        if name in ("name", "priority"):
+            findings.report(
+                ("paths", name),
+                problem=f"a path cannot be called {name}, since routers have a key of that name",
+                fix="Give the path another name.",
+            )
+        findings.read(("paths", name, "interface"), notation.interface, path.interface)
+
+
+def _check_routers(routers: Iterable[RouterTable], findings: Findings, *, paths: Iterable[str]) -> Fixed:
+    """Check the routers; return whose the fixed addresses are, and on which path."""
+    routers, paths = list(routers), list(paths)
+    names: dict[str, TablePath] = {}
+    fixed: Fixed = {}
+    if len(routers) > MAX_ROUTERS:
+        problem = f"{len(routers)} routers are more than {MAX_ROUTERS}"
+        findings.report(("routers",), problem=problem, fix=f"Use at most {MAX_ROUTERS}.")
+    for router in routers:
+        at = (*router.at, "name")
+        findings.read(at, notation.name, router.name)
+        if names.setdefault(router.name, at) != at:
+            findings.report(
+                at, problem=f"a second router is called {router.name}", fix="Give each its own name."
+            )
+        _check_fixed_addresses(router, findings, paths=paths, fixed=fixed)
+    _check_common_paths(routers, findings, paths=paths)
+    return fixed
+
+
+def _check_fixed_addresses(
+    router: RouterTable, findings: Findings, *, paths: list[str], fixed: Fixed
+) -> None:
+    for path, text in router.addresses.items():
+        at = (*router.at, path)
+        if path not in paths:
+            meant = likely(path, ["name", "priority", *paths])
+            hint = f"Did you mean {meant!r}?" if meant else f"Add [paths.{path}], or remove it."
+            findings.report(at, problem=f"{path!r} is neither a key of a router nor a path", fix=hint)
+            findings.distrust((*router.at, meant or path))
+            continue
+        address = findings.read(at, notation.routable_address, text)
+        if address is None:
+            continue
+        if address in fixed:
+            owner, its_path = fixed[address]
+            findings.report(
+                at,
+                problem=f"{address} is already the address of router {owner} on path {its_path}",
+                fix="Give each router its own address on each path.",
+            )
+        fixed.setdefault(address, (router.name, path))
+
+
+def _check_common_paths(routers: list[RouterTable], findings: Findings, *, paths: list[str]) -> None:
+    """Peers hear each other only on a path where both have an address."""
+    if len(routers) < 2:
+        return
+    used = {path for router in routers for path in router.addresses} or {PUBLIC}
+    for router in routers:
+        for path in paths:
+            if path in used and path not in router.addresses:
+                findings.report(
+                    (*router.at, path),
+                    problem=f"router {router.name} has no address on path {path}",
+                    fix=f'Add {path} = "ADDRESS", its fixed address there, for the heartbeats.',
+                )
+
+
+def _check_gateways(document: Document, findings: Findings, *, fixed: Fixed) -> dict[IPv4Address, str]:
+    """Check the floating gateway addresses; return the path of each."""
+    gateways: dict[IPv4Address, str] = {}
+    for path, table in document.paths.items():
+        at = ("paths", path, "gateway")
+        found = findings.read(at, notation.gateway, table.gateway) if table.gateway else None
+        if found is None:
+            continue
+        if found.ip in fixed:
+            findings.report(
+                at,
+                problem=f"{found.ip} is the fixed address of router {fixed[found.ip][0]}, so it cannot float",
+                fix="Use an address of that network that no machine has.",
+            )
+        if found.ip in gateways:
+            problem = f"{found.ip} is already the gateway of path {gateways[found.ip]}"
+            findings.report(at, problem=problem, fix="Give each path its own gateway.")
+        gateways.setdefault(found.ip, path)
+        _check_gateway_network(found.network, findings, path=path, fixed=fixed)
+    return gateways
+
+
+def _check_gateway_network(network: IPv4Network, findings: Findings, *, path: str, fixed: Fixed) -> None:
+    for address, (router, its_path) in fixed.items():
+        if its_path == path and address not in network:
+            findings.report(
+                ("paths", path, "gateway"),
+                problem=f"{network} does not hold {address}, the address of router {router} on this path",
+                fix="Use a gateway in the network of the routers' addresses on the path.",
+            )

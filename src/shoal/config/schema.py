@@ -1,0 +1,184 @@
+"""The configuration file, declared once: every table, key, type, default and limit, with its description.
+
+The loader (``shape.py``), error messages and later the reference manual read these declarations. A value's own
+notation (``ADDRESS:PORT/tcp``) is in ``notation.py``; what several keys must keep together is in ``rules.py``.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+Address = Annotated[str, Meta(description="IPv4 address", examples=["192.0.2.10"])]
+
+TablePath = tuple[str | int, ...]
+
+
+class Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
+    """A TOML table. ``further_keys`` names the field that takes keys that the operator names."""
+
+    further_keys: ClassVar[str] = ""
+
+    @property
+    def at(self) -> TablePath:
+        """Where the table stands in the file, for error messages; empty when it was left out."""
+        found: TablePath = self.__dict__.get("at", ())
+        return found
+
+    def placed(self, at: TablePath) -> None:
+        """Remember where the table stands."""
+        self.__dict__["at"] = at
+
+
+class ClusterTable(Table, kw_only=True):
+    """``[cluster]``: what the routers share."""
+
+    name: Annotated[str, Meta(description="name of the cluster; routers only listen to their own")] = "shoal"
+    key_file: Annotated[str, Meta(description="absolute path of the file that holds the heartbeat key")] = ""
+    key: Annotated[str, Meta(description="the heartbeat key itself, at least 16 characters")] = ""
+    heartbeat_port: Annotated[int, Meta(ge=1, le=65535, description="UDP port of the heartbeat")] = 5390
+    heartbeat_interval: Annotated[float, Meta(ge=0.01, le=10, description="seconds between heartbeats")] = 0.1
+    dead_time: Annotated[
+        float,
+        Meta(
+            ge=0.02, le=60, description="seconds of silence on all paths that mean death; default 3 intervals"
+        ),
+    ] = 0.0
+
+
+class PathTable(Table, kw_only=True):
+    """``[paths.NAME]``: a network over which routers hear each other."""
+
+    interface: Annotated[str, Meta(description="network interface, the same on every router")]
+    gateway: Annotated[
+        str,
+        Meta(
+            description="floating gateway address of the real servers on this path", examples=["10.0.1.1/24"]
+        ),
+    ] = ""
+
+
+class RouterTable(Table, kw_only=True):
+    """``[[routers]]``: one LVS router. Further keys are path names, with its fixed addresses there."""
+
+    further_keys: ClassVar[str] = "addresses"
+
+    name: Annotated[str, Meta(description="name of the router")]
+    priority: Annotated[int, Meta(ge=1, le=254, description="the highest living router is active")] = 100
+    addresses: Annotated[dict[str, str], Meta(description="fixed address of the router, by path name")] = (
+        field(default_factory=dict)
+    )
+
+
+class DataplaneTable(Table, kw_only=True):
+    """``[dataplane]``: how packets are forwarded."""
+
+    hook: Annotated[
+        Literal["auto", "xdp", "tc"],
+        Meta(description="where the kernel hands over packets; auto: by interface"),
+    ] = "auto"
+    max_connections: Annotated[
+        int, Meta(ge=1024, le=16_777_216, description="size of the connection table")
+    ] = 1_048_576
+
+
+class MonitorTable(Table, kw_only=True):
+    """Keys that every monitor has."""
+
+    interval: Annotated[float, Meta(ge=0.1, le=3600, description="seconds between probes")] = 1.0
+    timeout: Annotated[float, Meta(ge=0.05, le=60, description="seconds a probe may take")] = 1.0
+    rise: Annotated[int, Meta(ge=1, le=1000, description="passes in a row that bring a server up")] = 2
+    fall: Annotated[int, Meta(ge=1, le=1000, description="failures in a row that take a server down")] = 2
+    port: Annotated[int, Meta(ge=0, le=65535, description="port to probe; 0: the real server's own")] = 0
+
+
+class TcpMonitorTable(MonitorTable, tag_field="type", tag="tcp", kw_only=True):
+    """Passes when a TCP connection is accepted."""
+
+
+Statuses = Annotated[
+    list[int | str],
+    Meta(description="HTTP statuses that pass: numbers and ranges", examples=[["200-299", 301]]),
+]
+
+
+class HttpMonitorTable(MonitorTable, tag_field="type", tag="http", kw_only=True):
+    """Passes when an HTTP GET is answered with an expected status."""
+
+    path: Annotated[str, Meta(description="path to get")] = "/"
+    host: Annotated[str, Meta(description="Host header; empty: the address")] = ""
+    statuses: Statuses = field(default_factory=lambda: ["200-399"])
+
+
+class HttpsMonitorTable(MonitorTable, tag_field="type", tag="https", kw_only=True):
+    """Passes when an HTTPS GET is answered with an expected status."""
+
+    path: Annotated[str, Meta(description="path to get")] = "/"
+    host: Annotated[str, Meta(description="Host header and TLS server name; empty: the address")] = ""
+    statuses: Statuses = field(default_factory=lambda: ["200-399"])
+    verify: Annotated[bool, Meta(description="check the certificate's chain and name")] = False
+
+
+class SendExpectMonitorTable(MonitorTable, tag_field="type", tag="send_expect", kw_only=True):
+    """Passes when the answer to a text is the expected one."""
+
+    send: Annotated[str, Meta(description="text to send, with TOML's escapes")] = ""
+    expect: Annotated[str, Meta(description="beginning of the answer; * accepts any byte")] = ""
+    regex: Annotated[str, Meta(description="pattern searched anywhere in the answer")] = ""
+
+
+class ProgramMonitorTable(MonitorTable, tag_field="type", tag="program", kw_only=True):
+    """Passes when a program exits with 0."""
+
+    command: Annotated[
+        list[str],
+        Meta(
+            description="program and arguments; %h is the address, %p the port",
+            examples=[["probe", "%h", "%p"]],
+        ),
+    ]
+
+
+AnyMonitorTable = (
+    TcpMonitorTable | HttpMonitorTable | HttpsMonitorTable | SendExpectMonitorTable | ProgramMonitorTable
+)
+
+
+class RealServerTable(Table, kw_only=True):
+    """``[[virtual_servers.real_servers]]``: one real server."""
+
+    name: Annotated[str, Meta(description="name; default ADDRESS:PORT")] = ""
+    address: Address
+    port: Annotated[int, Meta(ge=1, le=65535, description="port on the real server")]
+    weight: Annotated[int, Meta(ge=0, le=65535, description="share of new connections; 0: none")] = 1
+
+
+class VirtualServerTable(Table, kw_only=True):
+    """``[[virtual_servers]]``: what clients connect to, and who serves them."""
+
+    name: Annotated[str, Meta(description="name of the virtual server")]
+    listen: Annotated[
+        list[str], Meta(description="ADDRESS:PORT/tcp or /udp", examples=[["192.0.2.10:80/tcp"]])
+    ]
+    scheduler: Annotated[
+        Literal["rr", "wrr", "lc", "wlc"], Meta(description="how a real server is chosen for a connection")
+    ] = "wlc"
+    method: Annotated[Literal["nat"], Meta(description="how packets reach the real server")] = "nat"
+    monitor: Annotated[AnyMonitorTable, Meta(description="how health is found out")] = field(
+        default_factory=TcpMonitorTable
+    )
+    real_servers: Annotated[
+        list[RealServerTable | str],
+        Meta(description="tables, or ADDRESS:PORT for short", examples=[["10.0.1.21:80"]]),
+    ]
+
+
+class Document(Table, kw_only=True):
+    """The whole file."""
+
+    serial: Annotated[int, Meta(ge=0, le=2**63 - 1, description="the operator's counter of changes")] = 0
+    cluster: ClusterTable = field(default_factory=ClusterTable)
+    paths: Annotated[dict[str, PathTable], Meta(description="networks by name; public is required")]
+    routers: list[RouterTable] = field(default_factory=list)
+    dataplane: DataplaneTable = field(default_factory=DataplaneTable)
+    virtual_servers: list[VirtualServerTable] = field(default_factory=list)

@@ -1,0 +1,154 @@
+"""What virtual servers, their real servers and their monitors must keep together. Pure."""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+
+from shoal.config import notation
+from shoal.config.findings import Findings
+from shoal.config.schema import (
+    Document,
+    HttpMonitorTable,
+    HttpsMonitorTable,
+    MonitorTable,
+    ProgramMonitorTable,
+    RealServerTable,
+    SendExpectMonitorTable,
+    TablePath,
+    VirtualServerTable,
+)
+from shoal.errors import ConfigError
+from shoal.model import Listener
+
+MAX_FLOATING = 1000
+"""Floating addresses of a cluster; as many as the dataplane's ownership lease names (``system/lease.py``)."""
+
+
+def real_servers(server: VirtualServerTable) -> list[tuple[TablePath, RealServerTable]]:
+    """Every real server with its place; the short form as a table (empty when it cannot be read)."""
+    found = []
+    for index, each in enumerate(server.real_servers):
+        if isinstance(each, str):
+            try:
+                address, port = notation.endpoint(each)
+            except ConfigError:
+                continue
+            each = RealServerTable(address=str(address), port=port)
+        found.append(((*server.at, "real_servers", index), each))
+    return found
+
+
+def check_virtual_servers(
+    document: Document,
+    findings: Findings,
+    *,
+    fixed: Mapping[IPv4Address, tuple[str, str]],
+    gateways: Mapping[IPv4Address, str],
+) -> None:
+    """Report every rule that a virtual server breaks. ``fixed`` and ``gateways`` are already taken."""
+    taken = {address: f"the fixed address of router {name}" for address, (name, _) in fixed.items()}
+    taken |= {address: f"the gateway of path {path}" for address, path in gateways.items()}
+    listeners = _check_listeners(document, findings, taken=taken)
+    virtual = {listener.address for listener in listeners}
+    if len(virtual) + len(gateways) > MAX_FLOATING:
+        findings.report(
+            ("virtual_servers",),
+            problem=f"{len(virtual) + len(gateways)} floating addresses are more than {MAX_FLOATING}",
+            fix="Let virtual servers share addresses, on different ports.",
+        )
+    names: dict[str, TablePath] = {}
+    for server in document.virtual_servers:
+        at = (*server.at, "name")
+        findings.read(at, notation.name, server.name)
+        if names.setdefault(server.name, at) != at:
+            problem = f"a second virtual server is called {server.name}"
+            findings.report(at, problem=problem, fix="Give each its own name.")
+        _check_real_servers(server, findings, virtual=virtual)
+        _check_monitor(server.monitor, findings)
+
+
+def _check_listeners(
+    document: Document, findings: Findings, *, taken: Mapping[IPv4Address, str]
+) -> dict[Listener, str]:
+    listeners: dict[Listener, str] = {}
+    for server in document.virtual_servers:
+        at = (*server.at, "listen")
+        if not server.listen:
+            findings.report(at, problem="there is no listener", fix='Add one, such as "192.0.2.10:80/tcp".')
+        for index, text in enumerate(server.listen):
+            found = findings.read((*at, index), notation.listener, text)
+            if found is None:
+                continue
+            if found.address in taken:
+                findings.report(
+                    (*at, index),
+                    problem=f"{found.address} is {taken[found.address]}, so it cannot be a virtual address",
+                    fix="Use an address of the public network that no machine has.",
+                )
+            if found in listeners:
+                findings.report(
+                    (*at, index),
+                    problem=f"{found} is already served by {listeners[found] or 'another virtual server'}",
+                    fix="Remove one of the two, or use another address, port or protocol.",
+                )
+            listeners.setdefault(found, server.name)
+    return listeners
+
+
+def _check_real_servers(server: VirtualServerTable, findings: Findings, *, virtual: set[IPv4Address]) -> None:
+    at = (*server.at, "real_servers")
+    if not server.real_servers:
+        findings.report(at, problem="there is no real server", fix='Add one, such as "10.0.1.21:80".')
+    for index, each in enumerate(server.real_servers):
+        if isinstance(each, str):
+            findings.read((*at, index), notation.endpoint, each)
+        else:
+            findings.read((*at, index, "address"), notation.address, each.address)
+            if each.name:
+                findings.read((*at, index, "name"), notation.name, each.name)
+    endpoints: set[str] = set()
+    names: set[str] = set()
+    for place, each in real_servers(server):
+        if not findings.is_sound(place):
+            continue
+        address = notation.address(each.address)
+        if address in virtual:
+            problem = f"{address} is a virtual address, so packets would come back to the router"
+            findings.report(place, problem=problem, fix="Use the real server's own address.")
+        endpoint = f"{address}:{each.port}"
+        if endpoint in endpoints:
+            problem = f"{endpoint} is already a real server of {server.name}"
+            findings.report(
+                place, problem=problem, fix="Remove one of the two; use weight for a larger share."
+            )
+        elif (each.name or endpoint) in names:
+            problem = f"a second real server of {server.name} is called {each.name or endpoint}"
+            findings.report(place, problem=problem, fix="Give each its own name.")
+        endpoints.add(endpoint)
+        names.add(each.name or endpoint)
+
+
+def _check_monitor(table: MonitorTable, findings: Findings) -> None:
+    if isinstance(table, HttpMonitorTable | HttpsMonitorTable):
+        findings.read((*table.at, "path"), notation.http_path, table.path)
+        findings.read((*table.at, "host"), notation.http_host, table.host)
+        at = (*table.at, "statuses")
+        if not table.statuses:
+            findings.report(at, problem="no status passes", fix='Add one, such as "200-299".')
+        for index, each in enumerate(table.statuses):
+            findings.read((*at, index), notation.statuses, each)
+    elif isinstance(table, SendExpectMonitorTable):
+        _check_send_expect(table, findings)
+    elif isinstance(table, ProgramMonitorTable):
+        at = (*table.at, "command")
+        if not table.command or not table.command[0]:
+            findings.report(at, problem="there is no program to run", fix='Write ["PROGRAM", "%h", "%p"].')
+        for index, each in enumerate(table.command):
+            findings.read((*at, index), notation.argument, each)
+
+
+def _check_send_expect(table: SendExpectMonitorTable, findings: Findings) -> None:
+    findings.read((*table.at, "regex"), notation.regex, table.regex)
+    if table.expect and table.regex:
+        findings.report(
+            (*table.at, "regex"), problem="both expect and regex are given", fix="Keep the one you mean."
+        )
