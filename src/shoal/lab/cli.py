@@ -1,0 +1,110 @@
+"""``shoal lab``: a whole cluster in network namespaces on this machine."""
+
+import json
+import os
+from typing import Annotated, Any
+
+import typer
+
+from shoal.lab import cluster, drills, namespaces, report, score
+from shoal.lab.topology import DEFAULT_NAME, VIP, Topology
+from shoal.model import ForwardingMethod, Hook
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Build a whole cluster in network namespaces on this machine, and break it on purpose.",
+)
+
+Name = Annotated[str, typer.Option("--name", help="The lab's name: the prefix of its namespaces.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def up(
+    forward: Annotated[ForwardingMethod, typer.Option(help="Forwarding method.")] = ForwardingMethod.NAT,
+    routers: Annotated[int, typer.Option(help="How many LVS routers.")] = 2,
+    real_servers: Annotated[int, typer.Option(help="How many real servers.")] = 3,
+    hook: Annotated[Hook, typer.Option(help="Where the dataplane takes packets from.")] = Hook.AUTO,
+    name: Name = DEFAULT_NAME,
+) -> None:
+    """Build a lab and wait until its cluster serves. A lab of that name that is there is replaced.
+
+    Example: shoal lab up --routers 2 --real-servers 3
+    """
+    topology = Topology(
+        name=name, router_count=routers, real_server_count=real_servers, forward=forward, hook=hook
+    )
+    with cluster.locked(name):
+        cluster.up(topology, say=_say)
+    typer.echo(f"try: shoal lab exec{_option(name)} client -- curl http://{VIP}/")
+
+
+@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def execute(
+    node: Annotated[str, typer.Argument(help="client, lb1, lb2, ..., rs1, rs2, ..., or net (the switch).")],
+    command: Annotated[list[str], typer.Argument(help="The program and its arguments, after --.")],
+    name: Name = DEFAULT_NAME,
+) -> None:
+    """Run a program in a node's network namespace; the exit status is the program's.
+
+    Example: shoal lab exec client -- curl http://10.210.0.100/
+    """
+    namespaces.require_root()
+    namespace = cluster.find(name).topology.namespace(node)
+    arguments = command[1:] if command[0] == "--" else command
+    entered = namespaces.enter(namespace, arguments)
+    os.execvp(entered[0], entered)
+
+
+@app.command()
+def status(as_json: AsJson = False, name: Name = DEFAULT_NAME) -> None:
+    """Say how the routers and real servers of a lab are.
+
+    Example: shoal lab status --json
+    """
+    namespaces.require_root()
+    document = cluster.find(name).status()
+    _print(document, as_json=as_json, text=report.status)
+
+
+@app.command()
+def drill(
+    which: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(drills.DRILLS)}.")],
+    repeat: Annotated[int, typer.Option(min=1, max=1000, help="How many runs.")] = 1,
+    interval: Annotated[float, typer.Option(min=1, max=1000, help="Probe every so many ms.")] = 2.0,
+    as_json: AsJson = False,
+    name: Name = DEFAULT_NAME,
+) -> None:
+    """Break the cluster on purpose at a random moment, and measure what a client notices.
+
+    Example: shoal lab drill kill-active --repeat 10
+    """
+    chosen = drills.find(which)
+    lab = cluster.find(name)
+    with cluster.locked(name):
+        runs = drills.run(lab, chosen, repeat=repeat, interval=interval / 1000, say=_say)
+    _print(score.document(which, runs), as_json=as_json, text=report.drill)
+
+
+@app.command()
+def down(name: Name = DEFAULT_NAME) -> None:
+    """Remove a lab: processes, namespaces, pins and files. It is no error when there is none.
+
+    Example: shoal lab down
+    """
+    with cluster.locked(name):
+        was_there = cluster.down(name)
+    typer.echo(f"lab {name} is gone" if was_there else f"there is no lab {name}")
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _option(name: str) -> str:
+    return "" if name == DEFAULT_NAME else f" --name {name}"
+
+
+def _print(document: dict[str, Any], *, as_json: bool, text: Any) -> None:
+    typer.echo(json.dumps(document, indent=2) if as_json else text(document))

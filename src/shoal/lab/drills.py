@@ -1,0 +1,298 @@
+"""Drills: break a healthy cluster on purpose at a random moment, watch the client, mend it.
+
+``prepare`` does all that takes time and returns what breaks the cluster at once, so that a drill measures
+Shoal and not the lab.
+"""
+
+import random
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from shoal.errors import ConfigError, NotFoundError, UnavailableError
+from shoal.lab import namespaces, nodes
+from shoal.lab.cluster import Lab, Say, silent
+from shoal.lab.evidence import JournalLine
+from shoal.lab.observe import watching
+from shoal.lab.score import Run
+
+Trigger = Callable[[], None]
+_WARM = 0.3  # seconds of watching before anything happens
+_PHASE = 0.5  # and up to so many more, so that faults meet every phase of heartbeats and probes
+_STOP_LIMIT = 5.0
+_LVSD = "shoal-lvsd"
+
+
+class Drill(ABC):
+    """One way to break a cluster. ``observe`` is how many seconds to watch before mending it."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    observe: ClassVar[float] = 3.5
+    detection: ClassVar[tuple[str, ...]] = ()
+
+    def target(self, lab: Lab, chance: random.Random) -> str:
+        """The node to break: the active router, unless a drill says otherwise."""
+        return lab.active()
+
+    @abstractmethod
+    def prepare(self, lab: Lab, target: str) -> Trigger:
+        """Make ready, and return what does it."""
+
+    @abstractmethod
+    def mend(self, lab: Lab, target: str) -> None:
+        """Undo the damage; the cluster may need some time to recover from then on."""
+
+    def detected(self, lab: Lab, *, target: str, journal: tuple[JournalLine, ...]) -> float | None:
+        """When (Unix time) Shoal had noticed: the first of the drill's events on another node."""
+        return next(
+            (line.at for line in journal if line.record.event in self.detection and line.router != target),
+            None,
+        )
+
+
+class KillActive(Drill):
+    """Power loss."""
+
+    name = "kill-active"
+    summary = "power loss: SIGKILL of everything on the active router, both cables cut in that instant"
+    detection = ("peer.lost", "router.active")
+
+    def prepare(self, lab: Lab, target: str) -> Trigger:
+        """Sit ready at the switch with a list of the router's processes."""
+        cutter = nodes.CableCutter(lab.topology, target, paths=("public", "private"))
+        victims = lab.processes(target)
+
+        def trigger() -> None:
+            cutter.cut()
+            namespaces.send_signal(victims, signal.SIGKILL)
+            cutter.close()
+            namespaces.end_processes([lab.topology.namespace(target)])  # children born meanwhile
+
+        return trigger
+
+    def mend(self, lab: Lab, target: str) -> None:
+        """Power comes back: a fresh kernel state, the same disk."""
+        nodes.reboot_router(lab.folder, lab.topology, target)
+        nodes.start_router(lab.folder, lab.topology, target)
+
+
+class StopActive(Drill):
+    """A clean stop."""
+
+    name = "stop-active"
+    summary = "clean stop: SIGTERM to the active router's supervisor"
+    detection = ("router.active",)
+
+    def prepare(self, lab: Lab, target: str) -> Trigger:
+        """Find the supervisor."""
+        supervisors = [pid for pid in lab.processes(target) if "run" in namespaces.command_line(pid)]
+        if not supervisors:
+            raise UnavailableError(where=target, problem="no supervisor runs", fix="see 'shoal lab status'")
+        return lambda: namespaces.send_signal(supervisors, signal.SIGTERM)
+
+    def mend(self, lab: Lab, target: str) -> None:
+        """Wait for the end of the stop, and start again."""
+        deadline = time.monotonic() + _STOP_LIMIT
+        while remaining := lab.processes(target):
+            if time.monotonic() > deadline:
+                names = ", ".join(f"{pid} {namespaces.process_name(pid)}" for pid in remaining)
+                raise UnavailableError(where=target, problem=f"has not stopped after SIGTERM: {names}")
+            time.sleep(0.02)
+        nodes.start_router(lab.folder, lab.topology, target)
+
+
+class CrashDaemons(Drill):
+    """All daemons die, the node lives on."""
+
+    name = "crash-daemons"
+    summary = "kill -9 of all Shoal processes on the active router; node and cables stay alive"
+    detection = ("peer.lost", "router.active")
+
+    def prepare(self, lab: Lab, target: str) -> Trigger:
+        """List Shoal's processes."""
+        victims = [pid for pid in lab.processes(target) if is_shoal(pid)]
+        return lambda: namespaces.send_signal(victims, signal.SIGKILL)
+
+    def mend(self, lab: Lab, target: str) -> None:
+        """Start Shoal again on the node that still holds addresses and programs."""
+        nodes.start_router(lab.folder, lab.topology, target)
+
+
+class _Cut(Drill):
+    """One cable of the active router goes down at the switch."""
+
+    path: ClassVar[str]
+    detection = ("router.active",)
+
+    def prepare(self, lab: Lab, target: str) -> Trigger:
+        """Sit ready at the switch."""
+        cutter = nodes.CableCutter(lab.topology, target, paths=(self.path,))
+
+        def trigger() -> None:
+            cutter.cut()
+            cutter.close()
+
+        return trigger
+
+    def mend(self, lab: Lab, target: str) -> None:
+        """Plug the cable in again."""
+        nodes.mend_cables(lab.topology, target)
+
+
+class CutPublic(_Cut):
+    """The cable to the clients."""
+
+    name = "cut-public"
+    summary = "the active router's public cable is cut at the switch"
+    path = "public"
+
+
+class CutPrivate(_Cut):
+    """The cable to the real servers."""
+
+    name = "cut-private"
+    summary = "the active router's private cable is cut at the switch"
+    path = "private"
+
+
+class KillReal(Drill):
+    """A real server's programs die."""
+
+    name = "kill-real"
+    summary = "SIGKILL of everything on one real server"
+    observe = 4.0
+
+    def target(self, lab: Lab, chance: random.Random) -> str:
+        """Any real server."""
+        if len(lab.topology.real_servers) == 1:
+            raise ConfigError(
+                where="drill kill-real",
+                problem="the lab has only one real server",
+                fix="build it with 'shoal lab up --real-servers 3'",
+            )
+        return chance.choice(lab.topology.real_servers)
+
+    def prepare(self, lab: Lab, target: str) -> Trigger:
+        """List its processes."""
+        victims = lab.processes(target)
+        return lambda: namespaces.send_signal(victims, signal.SIGKILL)
+
+    def mend(self, lab: Lab, target: str) -> None:
+        """Start its programs again."""
+        nodes.start_real_server(lab.folder, lab.topology, target)
+
+    def detected(self, lab: Lab, *, target: str, journal: tuple[JournalLine, ...]) -> float | None:
+        """When (Unix time) the active router had taken it out of the echo's virtual server."""
+        return out_of_service(journal, router=lab.active(), virtual_server="echo-udp", real_server=target)
+
+
+class KillLvsd(Drill):
+    """The control process dies; its supervisor starts another."""
+
+    name = "kill-lvsd"
+    summary = "SIGKILL of lvsd on the active router"
+
+    def prepare(self, lab: Lab, target: str) -> Trigger:
+        """Find it."""
+        victims = [pid for pid in lab.processes(target) if namespaces.process_name(pid) == _LVSD]
+        if not victims:
+            raise UnavailableError(where=target, problem="no lvsd runs", fix="see 'shoal lab status'")
+        return lambda: namespaces.send_signal(victims, signal.SIGKILL)
+
+    def mend(self, lab: Lab, target: str) -> None:
+        """Nothing: the supervisor has."""
+
+
+DRILLS: dict[str, Drill] = {
+    drill.name: drill
+    for drill in (
+        KillActive(),
+        StopActive(),
+        CrashDaemons(),
+        CutPublic(),
+        CutPrivate(),
+        KillReal(),
+        KillLvsd(),
+    )
+}
+
+
+def is_shoal(pid: int) -> bool:
+    """Whether a process is one of Shoal's own."""
+    return any(part == "shoal" or part.startswith("shoal.") for part in namespaces.command_line(pid))
+
+
+def out_of_service(
+    journal: tuple[JournalLine, ...], *, router: str, virtual_server: str, real_server: str
+) -> float | None:
+    """When (Unix time) a router's dataplane stopped choosing a real server that it found down, or None.
+
+    That is the first ``service.put`` of the virtual server after the ``real_server.down``.
+    """
+    down = False
+    for line in journal:
+        record = line.record
+        if line.router != router or record.fields.get("virtual_server") != virtual_server:
+            continue
+        if record.event == "real_server.down" and record.fields.get("real_server") == real_server:
+            down = True
+        elif record.event == "service.put" and down:
+            return line.at
+    return None
+
+
+def journal_since(lab: Lab, since: float) -> tuple[JournalLine, ...]:
+    """What the routers noted since a moment (Unix time), merged in order of time."""
+    lines = (line for name in lab.topology.routers for line in lab.router(name).journal() if line.at >= since)
+    return tuple(sorted(lines, key=lambda line: line.at))
+
+
+def find(name: str) -> Drill:
+    """The drill of that name. Raises NotFoundError."""
+    if name not in DRILLS:
+        raise NotFoundError(
+            where="drill", problem=f"there is no drill {name!r}", fix=f"use one of {', '.join(DRILLS)}"
+        )
+    return DRILLS[name]
+
+
+def run_once(
+    lab: Lab, drill: Drill, *, chance: random.Random, interval: float, requests: bool = False
+) -> Run:
+    """Run a drill once, on a healthy cluster, and wait until it is healthy again. Raises UnavailableError."""
+    lab.wait_healthy()
+    target = drill.target(lab, chance)
+    with watching(lab, interval=interval, requests=requests) as watch:
+        time.sleep(_WARM + chance.uniform(0.0, _PHASE))
+        trigger = drill.prepare(lab, target)
+        injected, began = time.monotonic(), time.time()
+        trigger()
+        time.sleep(drill.observe)
+        journal = journal_since(lab, began)
+        detected = drill.detected(lab, target=target, journal=journal)
+        mended = time.monotonic()
+        drill.mend(lab, target)
+        lab.wait_healthy()
+    return Run(
+        target=target,
+        injected=injected,
+        mended=mended,
+        detected=None if detected is None else injected + detected - began,
+        observation=watch.observation,
+        journal=journal,
+    )
+
+
+def run(
+    lab: Lab, drill: Drill, *, repeat: int, interval: float, say: Say = silent, seed: int | None = None
+) -> tuple[Run, ...]:
+    """Run a drill several times. ``interval`` is the probe's, seconds."""
+    chance = random.Random(seed)
+    runs = []
+    for number in range(1, repeat + 1):
+        say(f"{drill.name} {number}/{repeat}: {drill.summary}")
+        runs.append(run_once(lab, drill, chance=chance, interval=interval))
+    return tuple(runs)

@@ -1,0 +1,96 @@
+"""Who owns the VIP, as the network sees it: asks by broadcast ARP every few milliseconds, notes who answers.
+
+    python -m shoal.lab.owners --interface br-public --address VIP --first-sender IP --interval 0.005 \\
+        --output FILE
+
+It runs beside the switch, not in the client: an answer would refresh the client's own neighbour entry, and
+hide a take-over that announced itself badly. Questions come from eight addresses in turn, so that an answer
+tells which question it belongs to. The result is a list of ``[asked, [MAC, ...]]``; times are CLOCK_MONOTONIC
+seconds.
+"""
+
+import contextlib
+import socket
+import time
+from ipaddress import IPv4Address
+from typing import Any
+
+from shoal.lab import arp
+from shoal.lab.watcher import arguments, become_realtime, longest_life, say_ready, wait_readable, write
+
+SENDERS = 8
+_LINGER = 0.05  # seconds for the last answers
+_RECEIVE = 2048
+
+
+class Asker:
+    """Asks and attributes answers. ``questions`` is what the result holds."""
+
+    def __init__(self, interface: str, *, address: IPv4Address, first_sender: IPv4Address) -> None:
+        self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(arp.ETHERTYPE))
+        self.sock.bind((interface, arp.ETHERTYPE))
+        self.sock.setblocking(False)
+        self.questions: list[list[Any]] = []
+        self._mac: bytes = self.sock.getsockname()[4]
+        self._address = address
+        self._first_sender = first_sender
+
+    def ask(self) -> None:
+        """Ask the next question."""
+        sender = self._first_sender + len(self.questions) % SENDERS
+        self.questions.append([time.monotonic(), []])
+        with contextlib.suppress(BlockingIOError):
+            self.sock.send(arp.request(mac=self._mac, sender=sender, target=self._address))
+
+    def receive(self) -> None:
+        """Note every answer that is there."""
+        while True:
+            try:
+                frame = arp.decode(self.sock.recv(_RECEIVE))
+            except BlockingIOError:
+                return
+            if frame is not None and frame.operation == arp.REPLY and frame.sender == self._address:
+                self._note(frame)
+
+    def _note(self, frame: arp.ArpFrame) -> None:
+        """Put an answer down to the latest question that came from the address it is for."""
+        turn = int(frame.target) - int(self._first_sender)
+        if not 0 <= turn < SENDERS:
+            return
+        latest = len(self.questions) - 1
+        index = latest - (latest - turn) % SENDERS
+        if index >= 0 and frame.sender_mac not in self.questions[index][1]:
+            self.questions[index][1].append(frame.sender_mac)
+
+
+def run(asker: Asker, *, interval: float) -> None:
+    """Ask until the starter closes standard input."""
+    due = time.monotonic()
+    end, ended = longest_life(due), False
+    while not ended and due < end:
+        now = time.monotonic()
+        if now >= due:
+            asker.ask()
+            due = max(due + interval, now + interval / 2)
+        _, ended = wait_readable([asker.sock], seconds=due - time.monotonic())
+        asker.receive()
+    time.sleep(_LINGER)
+    asker.receive()
+
+
+def main() -> None:
+    """Run as a program."""
+    options = arguments(
+        __doc__ or "",
+        {"interface": str, "address": IPv4Address, "first-sender": IPv4Address, "interval": float},
+    )
+    asker = Asker(options.interface, address=options.address, first_sender=options.first_sender)
+    become_realtime()
+    say_ready()
+    run(asker, interval=options.interval)
+    asker.sock.close()
+    write(options.output, asker.questions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""The lab's documents as text for people, at most 80 columns wide. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from shoal.ipc.messages import Record
+from shoal.lab.evidence import JournalLine
+
+WIDTH = 80
+_OBVIOUS = ("service.put", "dataplane.attached", "announce.sent")
+
+
+def table(rows: Sequence[Sequence[str]], *, header: Sequence[str]) -> str:
+    """Columns as wide as they must be; the last one is cut at the page's edge."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (header, *rows)
+    )
+    return "\n".join(shorten(line) for line in lines)
+
+
+def shorten(line: str, width: int = WIDTH) -> str:
+    """A line that fits, with an ellipsis when something was cut off."""
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def status(document: Mapping[str, Any]) -> str:
+    """``shoal lab status``."""
+    routers = table(
+        [
+            (
+                router["name"],
+                router["state"],
+                router["address"],
+                links(router["links"]),
+                ", ".join(str(address) for address in router["addresses"]) or "-",
+            )
+            for router in document["routers"]
+        ],
+        header=("router", "state", "address", "links", "floating addresses"),
+    )
+    real_servers = table(
+        [
+            (server["name"], server["address"], str(server["processes"]), health(server["health"]))
+            for server in document["real_servers"]
+        ],
+        header=("real server", "address", "processes", "health"),
+    )
+    alarms = [
+        f"alarm: {router['name']}: {alarm}" for router in document["routers"] for alarm in router["alarms"]
+    ]
+    head = (
+        f"lab {document['name']}: VIP {document['vip']}, gateway {document['gateway']}, {document['forward']}"
+    )
+    return "\n\n".join([head, routers, real_servers, *(["\n".join(alarms)] if alarms else [])])
+
+
+def links(states: Mapping[str, bool]) -> str:
+    """The links that are down, or that none is."""
+    down = [name for name, up in states.items() if not up]
+    if not states:
+        return "-"
+    return f"{', '.join(down)} down" if down else "up"
+
+
+def health(by_router: Mapping[str, Mapping[str, str]]) -> str:
+    """One word when every router agrees on every virtual server, the exceptions otherwise."""
+    seen = {state for states in by_router.values() for state in states.values()}
+    if not seen:
+        return "not known"
+    if len(seen) == 1:
+        return seen.pop()
+    return ", ".join(
+        f"{virtual} {state} on {router}"
+        for router, states in by_router.items()
+        for virtual, state in states.items()
+        if state != "up"
+    )
+
+
+def drill(document: Mapping[str, Any]) -> str:
+    """``shoal lab drill NAME``: each run, then what all of them amount to."""
+    rows = [
+        (
+            str(number),
+            run["target"],
+            f"{run['outage_ms']:g}",
+            f"{run['lost']} of {run['sent']}",
+            str(run["connections_broken"]),
+            f"{run['two_owners_ms']:g}",
+            str(run["garps"]),
+            "-" if run["detection_ms"] is None else f"{run['detection_ms']:g}",
+        )
+        for number, run in enumerate(document["each"], 1)
+    ]
+    header = ("run", "node", "outage ms", "probes lost", "broken", "two owners ms", "GARPs", "detected ms")
+    outage, two = document["outage_ms"], document["two_owners_ms"]
+    lines = [
+        f"{document['drill']}: {document['runs']} runs",
+        f"  outage        median {outage['median']:g} ms, max {outage['max']:g} ms",
+        f"  probes        {document['probes_lost']} of {document['probes_sent']} lost",
+        f"  connections   {document['connections_broken']} of {document['connections']} broken",
+        f"  two owners    median {two['median']:g} ms, max {two['max']:g} ms",
+        f"  during repair {document['repair_probes_lost']} probes lost",
+    ]
+    if "lost_after_detection" in document:
+        lines.append(f"  after detection {document['lost_after_detection']} probes lost")
+    return table(rows, header=header) + "\n\n" + "\n".join(lines)
+
+
+def timeline(lines: Iterable[JournalLine], *, origin: float) -> str:
+    """Journals, merged: seconds since ``origin`` (Unix time), router and event, the cause below it.
+
+    Neighbouring lines of one router and one event are drawn together.
+    """
+    rendered: list[str] = []
+    for line, count in _together(lines):
+        record = line.record
+        what = f"{record.event}{_subject(record)}" + (f" (x{count})" if count > 1 else "")
+        rendered.append(shorten(f"{line.at - origin:+8.3f} s  {line.router:<4} {what}"))
+        if record.cause:
+            rendered.append(shorten(f"                 {record.cause}"))
+    return "\n".join(rendered)
+
+
+def _together(lines: Iterable[JournalLine]) -> list[tuple[JournalLine, int]]:
+    groups: list[tuple[JournalLine, int]] = []
+    for line in lines:
+        if line.record.event in _OBVIOUS and groups:
+            last, count = groups[-1]
+            if (last.router, last.record.event) == (line.router, line.record.event):
+                groups[-1] = (last, count + 1)
+                continue
+        groups.append((line, 1))
+    return groups
+
+
+def _subject(record: Record) -> str:
+    """What an event is about: the names among its fields, in their order."""
+    names = [str(value) for key, value in record.fields.items() if isinstance(value, str) and key != "router"]
+    return f" {' '.join(names[:3])}" if names else ""

@@ -1,0 +1,188 @@
+"""What a lab consists of: nodes, namespaces, links and addresses. Pure: nothing is created here."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from shoal.errors import ConfigError, NotFoundError
+from shoal.model import ForwardingMethod, Hook
+
+DEFAULT_NAME = "shoal"
+PUBLIC = IPv4Network("10.210.0.0/24")
+PRIVATE = IPv4Network("10.211.0.0/24")
+VIP = PUBLIC[100]
+GATEWAY = IPv4Interface((PRIVATE[1], PRIVATE.prefixlen))
+SWITCH = "net"  # the node that holds both bridges
+MOST_ROUTERS = 8
+MOST_REAL_SERVERS = 64
+_CLIENT_HOST = 10
+_FIRST_ROUTER_HOST = 11
+_FIRST_REAL_SERVER_HOST = 21
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
+
+
+class Bridge(StrEnum):
+    """The two networks of the lab, each a bridge in the switch's namespace."""
+
+    PUBLIC = "br-public"
+    PRIVATE = "br-private"
+
+    @property
+    def path(self) -> str:
+        """The name of the cluster's path over this network."""
+        return self.removeprefix("br-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """One cable: ``interface`` in a node, ``switch_port`` at the other end, on ``bridge``."""
+
+    node: str
+    interface: str
+    bridge: Bridge
+    address: IPv4Interface
+    mac: str
+
+    @property
+    def switch_port(self) -> str:
+        """The interface at the switch's end; setting it down cuts the cable."""
+        return f"{self.node}-{self.bridge.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """A lab's plan. ``name`` is the prefix of its namespaces, so that several labs fit on one machine."""
+
+    name: str = DEFAULT_NAME
+    router_count: int = 2
+    real_server_count: int = 3
+    forward: ForwardingMethod = ForwardingMethod.NAT
+    hook: Hook = Hook.AUTO
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(
+                where="--name",
+                problem=f"{self.name!r} is not a lab's name",
+                fix="use up to 20 of a-z, 0-9 and -, a letter first",
+            )
+        _check_count("--routers", self.router_count, most=MOST_ROUTERS)
+        _check_count("--real-servers", self.real_server_count, most=MOST_REAL_SERVERS)
+
+    @property
+    def routers(self) -> tuple[str, ...]:
+        """lb1, lb2, ..."""
+        return tuple(f"lb{number}" for number in range(1, self.router_count + 1))
+
+    @property
+    def real_servers(self) -> tuple[str, ...]:
+        """rs1, rs2, ..."""
+        return tuple(f"rs{number}" for number in range(1, self.real_server_count + 1))
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Every node a user may enter; the switch comes first because the others' cables end in it."""
+        return (SWITCH, "client", *self.routers, *self.real_servers)
+
+    def namespace(self, node: str) -> str:
+        """The network namespace of a node. Raises NotFoundError."""
+        if node not in self.nodes:
+            raise NotFoundError(
+                where=f"lab {self.name}",
+                problem=f"there is no node {node!r}",
+                fix=f"use one of {', '.join(self.nodes)}",
+            )
+        return f"{self.name}-{node}"
+
+    def ports(self, node: str) -> tuple[Port, ...]:
+        """The cables of a node."""
+        if node in self.routers:
+            host = _FIRST_ROUTER_HOST + self.routers.index(node)
+            return (
+                _port(node, "eth0", Bridge.PUBLIC, host=host),
+                _port(node, "eth1", Bridge.PRIVATE, host=host),
+            )
+        if node in self.real_servers:
+            host = _FIRST_REAL_SERVER_HOST + self.real_servers.index(node)
+            return (_port(node, "eth0", Bridge.PRIVATE, host=host),)
+        if node == "client":
+            return (_port(node, "eth0", Bridge.PUBLIC, host=_CLIENT_HOST),)
+        return ()
+
+    def port(self, node: str, bridge: Bridge) -> Port:
+        """A node's cable to one of the networks. Raises NotFoundError."""
+        for port in self.ports(node):
+            if port.bridge is bridge:
+                return port
+        raise NotFoundError(where=f"lab {self.name}", problem=f"{node} has no cable to {bridge}")
+
+    def address(self, node: str) -> IPv4Address:
+        """The fixed address on a node's first interface."""
+        return self.ports(node)[0].address.ip
+
+    def owner_of_mac(self, mac: str) -> str:
+        """The router whose public interface has this MAC address; the MAC itself when none has."""
+        macs = {self.port(router, Bridge.PUBLIC).mac: router for router in self.routers}
+        return macs.get(mac, mac)
+
+
+def _check_count(option: str, count: int, *, most: int) -> None:
+    if not 1 <= count <= most:
+        raise ConfigError(
+            where=option, problem=f"{count} is not between 1 and {most}", fix=f"use 1 to {most}"
+        )
+
+
+def _port(node: str, interface: str, bridge: Bridge, *, host: int) -> Port:
+    network = PUBLIC if bridge is Bridge.PUBLIC else PRIVATE
+    side = 1 if bridge is Bridge.PUBLIC else 2
+    return Port(
+        node=node,
+        interface=interface,
+        bridge=bridge,
+        address=IPv4Interface((network[host], network.prefixlen)),
+        mac=f"02:5a:00:00:{side:02x}:{host:02x}",
+    )
+
+
+def switch_commands() -> tuple[str, ...]:
+    """``ip -batch`` lines for the switch's namespace. No STP and no snooping: ports forward at once."""
+    lines = ["link set lo up"]
+    for bridge in Bridge:
+        lines += [
+            f"link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+            f"link set {bridge} up",
+        ]
+    return tuple(lines)
+
+
+def cable_commands(topology: Topology, node: str) -> tuple[str, ...]:
+    """``ip -batch`` lines for the host's namespace: the node's cables, each end in its namespace."""
+    switch, here = topology.namespace(SWITCH), topology.namespace(node)
+    return tuple(
+        f"link add {port.switch_port} netns {switch} type veth"
+        f" peer name {port.interface} netns {here} address {port.mac}"
+        for port in topology.ports(node)
+    )
+
+
+def plug_commands(ports: Sequence[Port]) -> tuple[str, ...]:
+    """``ip -batch`` lines for the switch: the ports join their bridges and come up."""
+    return tuple(f"link set {port.switch_port} master {port.bridge} up" for port in ports)
+
+
+def node_commands(topology: Topology, node: str) -> tuple[str, ...]:
+    """``ip -batch`` lines for the node's own namespace."""
+    lines = ["link set lo up"]
+    for port in topology.ports(node):
+        lines += [f"addr add {port.address} dev {port.interface}", f"link set {port.interface} up"]
+    if node in topology.real_servers:
+        lines.append(f"route add default via {GATEWAY.ip}")
+    return tuple(lines)
+
+
+def link_commands(ports: Sequence[Port], *, up: bool) -> tuple[str, ...]:
+    """``ip -batch`` lines for the switch that cut cables or mend them."""
+    return tuple(f"link set {port.switch_port} {'up' if up else 'down'}" for port in ports)
