@@ -12,7 +12,7 @@ import msgspec
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
     """First message on a connection: who speaks."""
 
-    child: Literal["pulse", "nanny"]
+    child: Literal["pulse", "nanny", "supervisor"]
     pid: int
 
 

@@ -1,0 +1,79 @@
+"""What the dataplane should be: ``desired = f(configuration, health, what is installed)``. Pure.
+
+A real server takes new connections only while its health is up. Where health is not known (``nanny`` has not
+spoken since ``lvsd`` started), what is installed is the last thing that was known, so it stays; a server that
+was never installed waits for its first pass.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from shoal.dataplane.base import DataplaneState, Destination, Service
+from shoal.ipc.messages import TargetHealth
+from shoal.model import Cluster, Health, RealServer, VirtualServer
+
+TargetKey = tuple[str, str]
+"""Name of a virtual server, and the endpoint (``address:port``) of one of its real servers."""
+
+
+def target_key(virtual_server: VirtualServer, real_server: RealServer) -> TargetKey:
+    """The identity under which a real server's health is kept."""
+    return virtual_server.name, real_server.endpoint
+
+
+def health_by_target(cluster: Cluster, targets: Iterable[TargetHealth]) -> dict[TargetKey, TargetHealth]:
+    """A health report by target; ``cluster`` is the configuration that the report was made from.
+
+    A name may mean another endpoint in the next configuration; an endpoint means the same server in both.
+    """
+    endpoints = {
+        (virtual_server.name, name): target_key(virtual_server, real_server)
+        for virtual_server in cluster.virtual_servers
+        for real_server in virtual_server.real_servers
+        for name in (real_server.name, real_server.endpoint)
+    }
+    named = ((endpoints.get((target.virtual_server, target.real_server)), target) for target in targets)
+    return {key: target for key, target in named if key is not None}
+
+
+def desired(
+    cluster: Cluster, *, health: Mapping[TargetKey, Health], actual: DataplaneState
+) -> DataplaneState:
+    """The state that the dataplane should have, for ``shoal.dataplane.plan`` to compare with ``actual``."""
+    return DataplaneState(
+        services={
+            virtual_server.name: _service(
+                virtual_server, health=health, installed=actual.services.get(virtual_server.name)
+            )
+            for virtual_server in cluster.virtual_servers
+        }
+    )
+
+
+def _service(
+    virtual_server: VirtualServer, *, health: Mapping[TargetKey, Health], installed: Service | None
+) -> Service:
+    before = (
+        {} if installed is None else {entry.endpoint: entry.available for entry in installed.destinations}
+    )
+    return Service(
+        name=virtual_server.name,
+        listeners=virtual_server.listeners,
+        scheduler=virtual_server.scheduler,
+        method=virtual_server.method,
+        destinations=tuple(
+            Destination(
+                address=real_server.address,
+                port=real_server.port,
+                weight=real_server.weight,
+                available=_available(
+                    health.get(target_key(virtual_server, real_server), Health.UNKNOWN),
+                    before=before.get((real_server.address, real_server.port), False),
+                ),
+            )
+            for real_server in virtual_server.real_servers
+        ),
+    )
+
+
+def _available(health: Health, *, before: bool) -> bool:
+    return before if health is Health.UNKNOWN else health is Health.UP

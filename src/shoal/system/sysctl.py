@@ -1,0 +1,53 @@
+"""Forwarding on the interfaces that Shoal uses, and as it was before when Shoal has gone."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from shoal.errors import ForbiddenError
+from shoal.system.atomic import write_atomically
+
+SYSCTLS = Path("/proc/sys")
+
+
+def enable_forwarding(interfaces: Iterable[str], *, memory: Path) -> None:
+    """Let the kernel forward IPv4 from these interfaces; ``memory`` keeps the values that were there before.
+
+    A value that stands in ``memory`` already (a predecessor died) is not overwritten: it is the true one. An
+    interface that does not exist is passed over.
+    """
+    before = _remembered(memory)
+    wanted = [f"net/ipv4/conf/{interface}/forwarding" for interface in interfaces]
+    wanted = [name for name in wanted if (SYSCTLS / name).exists()]
+    for name in wanted:
+        before.setdefault(name, (SYSCTLS / name).read_text().strip())
+    write_atomically(memory, json.dumps(before).encode())
+    for name in wanted:
+        _write(name, "1")
+
+
+def restore(memory: Path) -> None:
+    """Put back what ``enable_forwarding`` found. An interface that has gone is passed over."""
+    for name, value in _remembered(memory).items():
+        if (SYSCTLS / name).exists():
+            _write(name, value)
+    memory.unlink(missing_ok=True)
+
+
+def _remembered(memory: Path) -> dict[str, str]:
+    try:
+        kept: dict[str, str] = json.loads(memory.read_bytes())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return kept
+
+
+def _write(name: str, value: str) -> None:
+    try:
+        (SYSCTLS / name).write_text(value)
+    except OSError as error:
+        raise ForbiddenError(
+            problem=f"cannot set it to {value}: {error.strerror}",
+            where=f"sysctl {name.replace('/', '.')}",
+            fix="run as root, with /proc/sys writable (a container needs --privileged or its own sysctls)",
+        ) from error
