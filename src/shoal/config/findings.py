@@ -26,6 +26,11 @@ def dotted(path: TablePath) -> str:
     return text
 
 
+def _printable(text: str) -> str:
+    """The text without control characters: names that are quoted from a file may hold some."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 class Findings:
     """The errors of one file. A report about a key silences later ones that only follow from it."""
 
@@ -65,5 +70,6 @@ class Findings:
         for path, error in self._found:
             line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 1)
             where = f"{source}:{line}: {dotted(path)}"
-            placed.append((line, ConfigError(where=where, problem=error.problem, fix=error.fix)))
+            said = ConfigError(where=where, problem=_printable(error.problem), fix=_printable(error.fix))
+            placed.append((line, said))
         return tuple(error for _, error in sorted(placed, key=lambda each: each[0]))

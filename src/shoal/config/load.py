@@ -9,7 +9,7 @@ from shoal.config import key, rules, shape
 from shoal.config.build import build
 from shoal.config.findings import Findings
 from shoal.config.positions import positions
-from shoal.config.schema import Document
+from shoal.config.schema import Document, TablePath
 from shoal.errors import ConfigError, ConfigErrors
 from shoal.model import Cluster
 
@@ -37,12 +37,12 @@ def parse(text: str, *, source: str) -> Cluster:
 
     Raises ConfigErrors with everything that is wrong.
     """
-    tables = _tables(text, source=source)
+    tables, lines = _tables(text, source=source)
     findings = Findings()
     document = shape.read(tables, findings)
     rules.check(document, findings)
     secret = _key(document, findings)
-    errors = findings.errors(source=source, lines=positions(text))
+    errors = findings.errors(source=source, lines=lines)
     if errors:
         raise ConfigErrors(errors)
     return build(document, key=secret)
@@ -52,10 +52,10 @@ def _only(where: str, *, problem: str, fix: str) -> ConfigErrors:
     return ConfigErrors([ConfigError(where=where, problem=problem, fix=fix)])
 
 
-def _tables(text: str, *, source: str) -> dict[str, Any]:
+def _tables(text: str, *, source: str) -> tuple[dict[str, Any], dict[TablePath, int]]:
     try:
         tables = tomllib.loads(text)
-        positions(text)
+        lines = positions(text)
     except tomllib.TOMLDecodeError as error:
         raise _syntax(str(error), text, source=source) from error
     except RecursionError as error:
@@ -68,7 +68,7 @@ def _tables(text: str, *, source: str) -> dict[str, Any]:
         raise _only(
             source, problem="the file is empty", fix="Write a configuration; the README has a short one."
         )
-    return tables
+    return tables, lines
 
 
 def _syntax(message: str, text: str, *, source: str) -> ConfigErrors:

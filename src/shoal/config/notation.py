@@ -14,7 +14,7 @@ from ipaddress import (
 from shoal.errors import ConfigError
 from shoal.model import Listener, Protocol
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,54}")
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")
 _PORT = re.compile(r"[0-9]{1,5}")
 _STATUSES = re.compile(r"([0-9]{3})(?:\s*-\s*([0-9]{3}))?")
@@ -129,11 +129,14 @@ def listener(text: str) -> Listener:
 
 
 def name(text: str) -> str:
-    """A name of up to 63 letters, digits and ``. _ : -`` that begins with a letter or digit."""
+    """A name of up to 55 letters, digits and ``. _ : -`` that begins with a letter or digit.
+
+    55 is what the dataplane keeps of a service's name (``SHOAL_NAME_SIZE`` in ``bpf/abi.h``).
+    """
     if not _NAME.fullmatch(text):
         raise ConfigError(
             problem=f"{shown(text)} is not a name",
-            fix="Use up to 63 letters, digits and . _ : - and begin with a letter or a digit.",
+            fix="Use up to 55 letters, digits and . _ : - and begin with a letter or a digit.",
         )
     return text
 

@@ -10,7 +10,7 @@ from shoal.config import notation
 from shoal.config.findings import Findings
 from shoal.config.schema import ClusterTable, Document, RouterTable, TablePath
 from shoal.config.server_rules import check_virtual_servers
-from shoal.config.shape import likely
+from shoal.config.shape import home_of, likely
 
 DEAD_INTERVALS = 3
 FEWEST_DEAD_INTERVALS = 2
@@ -104,7 +104,10 @@ def _check_fixed_addresses(
         at = (*router.at, path)
         if path not in paths:
             meant = likely(path, ["name", "priority", *paths])
-            hint = f"Did you mean {meant!r}?" if meant else f"Add [paths.{path}], or remove it."
+            known = (
+                f"It belongs in {home_of(path)}." if home_of(path) else f"Add [paths.{path}], or remove it."
+            )
+            hint = f"Did you mean {meant!r}?" if meant else known
             findings.report(at, problem=f"{path!r} is neither a key of a router nor a path", fix=hint)
             findings.distrust((*router.at, meant or path))
             continue

@@ -1,7 +1,7 @@
 """The configuration file, declared once: every table, key, type, default and limit, with its description.
 
-The loader (``shape.py``), error messages and later the reference manual read these declarations. A value's own
-notation (``ADDRESS:PORT/tcp``) is in ``notation.py``; what several keys must keep together is in ``rules.py``.
+The loader (``shape.py``), its messages and later the reference manual read these declarations. How single
+values are written is in ``notation.py``, and what several keys must keep together in ``rules.py``.
 """
 
 from typing import Annotated, ClassVar, Literal

@@ -22,6 +22,9 @@ from shoal.model import Listener
 MAX_FLOATING = 1000
 """Floating addresses of a cluster; as many as the dataplane's ownership lease names (``system/lease.py``)."""
 
+MAX_REAL_SERVERS = 1024
+"""Real servers of one virtual server; ``SHOAL_MAX_PER_SERVICE`` in ``bpf/abi.h``."""
+
 
 def real_servers(server: VirtualServerTable) -> list[tuple[TablePath, RealServerTable]]:
     """Every real server with its place; the short form as a table (empty when it cannot be read)."""
@@ -105,6 +108,13 @@ def _check_real_servers(server: VirtualServerTable, findings: Findings, *, virtu
             findings.read((*at, index, "address"), notation.address, each.address)
             if each.name:
                 findings.read((*at, index, "name"), notation.name, each.name)
+    if len(server.real_servers) > MAX_REAL_SERVERS:
+        problem = f"{len(server.real_servers)} real servers are more than {MAX_REAL_SERVERS}"
+        findings.report(at, problem=problem, fix="Split the virtual server.")
+    _check_distinct(server, findings, virtual=virtual)
+
+
+def _check_distinct(server: VirtualServerTable, findings: Findings, *, virtual: set[IPv4Address]) -> None:
     endpoints: set[str] = set()
     names: set[str] = set()
     for place, each in real_servers(server):
@@ -122,6 +132,7 @@ def _check_real_servers(server: VirtualServerTable, findings: Findings, *, virtu
             )
         elif (each.name or endpoint) in names:
             problem = f"a second real server of {server.name} is called {each.name or endpoint}"
+            place = (*place, "name") if each.name else place
             findings.report(place, problem=problem, fix="Give each its own name.")
         endpoints.add(endpoint)
         names.add(each.name or endpoint)

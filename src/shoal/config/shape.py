@@ -1,8 +1,8 @@
 """From TOML's tables to the schema's: unknown keys, missing keys, wrong types, numbers out of range.
 
-Reads the declarations of ``schema.py`` through ``msgspec.inspect``. ``msgspec.convert`` does the same work but
-stops at the first error, and the operator should see all of them. A value that is wrong is reported and stands
-as an empty one, so that the rest of the file is still looked at.
+Reads the declarations of ``schema.py`` through ``msgspec.inspect``. ``msgspec.convert`` does the same, but
+stops at the first error, and the operator should see all of them. A value that is wrong is reported and
+replaced by an empty one, so that the rest of the file is still looked at.
 """
 
 import difflib
@@ -62,11 +62,21 @@ def _homes(node: inspect.Type, label: str) -> Iterator[tuple[str, str]]:
 
 
 @cache
+def _schema() -> inspect.Type:
+    return inspect.type_info(Document)
+
+
+@cache
 def _homes_of_keys() -> Mapping[str, tuple[str, ...]]:
     homes: dict[str, tuple[str, ...]] = {}
-    for key, label in _homes(inspect.type_info(Document), ""):
+    for key, label in _homes(_schema(), ""):
         homes[key] = (*homes.get(key, ()), label)
     return homes
+
+
+def home_of(key: str) -> str:
+    """The tables where a key of that name belongs; empty when there is none."""
+    return " or ".join(dict.fromkeys(_homes_of_keys().get(key, ())))
 
 
 def likely(word: str, known: Iterable[str]) -> str | None:
@@ -208,11 +218,11 @@ class _Reader:
         self, key: str, *, keys: Mapping[str, inspect.Field], at: TablePath, tagged: str | None
     ) -> None:
         meant = likely(key, keys)
-        homes = _homes_of_keys().get(key, ())
+        home = home_of(key)
         if meant:
             fix = f"Did you mean {meant!r}?"
-        elif homes:
-            fix = f"It belongs in {' or '.join(dict.fromkeys(homes))}."
+        elif home:
+            fix = f"It belongs in {home}."
         else:
             names = [tagged, *keys] if tagged else list(keys)
             fix = f"Remove it; known here: {', '.join(names)}."
@@ -227,6 +237,6 @@ class _Reader:
 
 def read(document: dict[str, Any], findings: Findings) -> Document:
     """The file's tables as the schema declares them; what is wrong goes to ``findings``."""
-    table = _Reader(findings).value(inspect.type_info(Document), document, ())
+    table = _Reader(findings).value(_schema(), document, ())
     assert isinstance(table, Document)
     return table
