@@ -7,6 +7,7 @@ from shoal.ipc.messages import Record
 from shoal.lab.evidence import JournalLine
 
 WIDTH = 80
+_SUBJECTS = ("real_server", "virtual_server", "peer", "path", "interface", "address", "child", "to")
 _OBVIOUS = ("service.put", "dataplane.attached", "announce.sent")
 
 
@@ -137,6 +138,6 @@ def _together(lines: Iterable[JournalLine]) -> list[tuple[JournalLine, int]]:
 
 
 def _subject(record: Record) -> str:
-    """What an event is about: the names among its fields, in their order."""
-    names = [str(value) for key, value in record.fields.items() if isinstance(value, str) and key != "router"]
-    return f" {' '.join(names[:3])}" if names else ""
+    """What an event is about: the names among its fields."""
+    names = [str(record.fields[key]) for key in _SUBJECTS if key in record.fields]
+    return f" {' '.join(names)}" if names else ""
