@@ -40,7 +40,7 @@ ChildTable = Callable[[Service], tuple[ChildCommand, ...]]
 
 
 def child_table(service: Service) -> tuple[ChildCommand, ...]:
-    """lvsd, nanny, pulse. At a clean stop ``pulse`` goes first (it hands over), ``lvsd`` and dataplane last."""
+    """lvsd, nanny, pulse. A clean stop ends ``pulse`` first (it hands over), ``lvsd`` and dataplane last."""
     common = ("--config", str(service.places.config), "--router", service.router, *service.places.arguments())
     more = ("--source", str(service.source), "--dataplane", service.dataplane)
     lvsd = (*_python("shoal.api"), *common, *more, "--supervisor", str(service.supervisor))

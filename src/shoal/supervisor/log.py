@@ -10,7 +10,7 @@ _BAD_NEWS = (".down", ".lost", ".died", ".refused", ".failed", ".rejected", ".fa
 
 
 class Log:
-    """Keeps records until ``open``: structlog takes a while to import, and the children should not wait for it."""
+    """Keeps records until ``open``: structlog is slow to import, and the children should not wait for it."""
 
     def __init__(self) -> None:
         self._logger: Any = None

@@ -31,7 +31,7 @@ def check(source: Path, *, router: str | None) -> Checked:
 def run(
     source: Path, *, router: str | None, places: Places, dataplane: str, table: ChildTable = child_table
 ) -> int:
-    """Run a router until SIGTERM or SIGINT; its exit status. ShoalError: it cannot run, nothing was changed."""
+    """Run a router until SIGTERM or SIGINT; its exit status. ShoalError: it cannot run, nothing changed."""
     source = source.absolute()
     checked = check(source, router=router)
     check_rights(this_host(), dataplane=dataplane)

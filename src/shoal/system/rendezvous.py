@@ -13,7 +13,7 @@ class Rendezvous:
     """Accepts channels and knows who is at the other end of each, once it has said ``Hello``.
 
     ``on_message(child, message)`` is called on the loop for everything but Hello; ``on_change(child)``
-    when a sibling came or went. A sibling that sends garbage is disconnected; it comes back with its whole report.
+    when a sibling came or went. One that sends garbage is disconnected: it comes back with its whole report.
     """
 
     def __init__(
