@@ -3,12 +3,13 @@
 import xml.etree.ElementTree as ET
 
 from shoal.ipc.messages import Record
-from shoal.lab import report
+from shoal.lab import report, score
 from shoal.lab.drills import DRILLS, out_of_service
 from shoal.lab.evidence import JournalLine, Observation
 from shoal.lab.measure import Question, Sample, Span, tenures
 from shoal.lab.picture import Mark, View, picture
 from shoal.lab.score import Run, document
+from shoal.lab.topology import Topology
 
 INJECTED = 10.0
 MENDED = 14.0
@@ -32,6 +33,7 @@ def one_run(*, lost: tuple[int, ...] = (), detected: float | None = None) -> Run
     return Run(
         target="lb1",
         injected=INJECTED,
+        began=INJECTED - 9.0,
         mended=MENDED,
         detected=detected,
         observation=Observation(
@@ -173,3 +175,13 @@ def test_the_picture_is_well_formed_and_says_how_long_the_outage_was():
 def test_a_picture_of_an_empty_moment_is_drawn_too():
     empty = View(title="", origin=0.0, span=Span(start=0.0, end=0.0), samples=(), tenures=(), routers=())
     assert ET.fromstring(picture([empty])).tag.endswith("svg")
+
+
+def test_the_view_of_a_run_points_at_the_fault_and_at_what_the_routers_did():
+    shown = score.view(one_run(lost=(10, 11, 12)), Topology(), title="power loss")
+    assert [(mark.at, mark.label) for mark in shown.marks] == [
+        (10.0, "power loss"),
+        (10.0, "lb2: router.active"),
+    ]
+    assert (shown.span.start, shown.span.end) == (9.7, 11.5)
+    assert {owner for tenure in shown.tenures for owner in tenure.owners} == {"a", "b"}

@@ -2,11 +2,14 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from shoal.lab import cluster, drills, namespaces, report, score
+from shoal.lab.measure import longest_outage
+from shoal.lab.picture import picture
 from shoal.lab.topology import DEFAULT_NAME, VIP, Topology
 from shoal.model import ForwardingMethod, Hook
 
@@ -73,6 +76,7 @@ def drill(
     which: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(drills.DRILLS)}.")],
     repeat: Annotated[int, typer.Option(min=1, max=1000, help="How many runs.")] = 1,
     interval: Annotated[float, typer.Option(min=1, max=1000, help="Probe every so many ms.")] = 2.0,
+    svg: Annotated[Path | None, typer.Option(help="Draw the worst run into this file.")] = None,
     as_json: AsJson = False,
     name: Name = DEFAULT_NAME,
 ) -> None:
@@ -84,6 +88,9 @@ def drill(
     lab = cluster.find(name)
     with cluster.locked(name):
         runs = drills.run(lab, chosen, repeat=repeat, interval=interval / 1000, say=_say)
+    if svg is not None:
+        worst = max(runs, key=lambda run: longest_outage(run.samples))
+        svg.write_text(picture([score.view(worst, lab.topology, title=f"{which} {worst.target}")]))
     _print(score.document(which, runs), as_json=as_json, text=report.drill)
 
 

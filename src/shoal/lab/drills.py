@@ -260,9 +260,18 @@ def find(name: str) -> Drill:
 
 
 def run_once(
-    lab: Lab, drill: Drill, *, chance: random.Random, interval: float, requests: bool = False
+    lab: Lab,
+    drill: Drill,
+    *,
+    chance: random.Random,
+    interval: float,
+    requests: bool = False,
+    say: Say = silent,
 ) -> Run:
-    """Run a drill once, on a healthy cluster, and wait until it is healthy again. Raises UnavailableError."""
+    """Run a drill once, on a healthy cluster, and wait until it is healthy again. Raises UnavailableError.
+
+    ``interval`` (seconds) is the probe's; with ``requests`` the client also sends HTTP requests.
+    """
     lab.wait_healthy()
     target = drill.target(lab, chance)
     with watching(lab, interval=interval, requests=requests) as watch:
@@ -270,15 +279,18 @@ def run_once(
         trigger = drill.prepare(lab, target)
         injected, began = time.monotonic(), time.time()
         trigger()
+        say(f"{drill.name} hits {target}: {drill.summary}")
         time.sleep(drill.observe)
         journal = journal_since(lab, began)
         detected = drill.detected(lab, target=target, journal=journal)
         mended = time.monotonic()
+        say(f"mending {target}, and waiting until the cluster is whole again")
         drill.mend(lab, target)
         lab.wait_healthy()
     return Run(
         target=target,
         injected=injected,
+        began=began,
         mended=mended,
         detected=None if detected is None else injected + detected - began,
         observation=watch.observation,
@@ -293,6 +305,6 @@ def run(
     chance = random.Random(seed)
     runs = []
     for number in range(1, repeat + 1):
-        say(f"{drill.name} {number}/{repeat}: {drill.summary}")
-        runs.append(run_once(lab, drill, chance=chance, interval=interval))
+        say(f"run {number} of {repeat}")
+        runs.append(run_once(lab, drill, chance=chance, interval=interval, say=say))
     return tuple(runs)

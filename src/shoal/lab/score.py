@@ -6,12 +6,20 @@ from typing import Any
 
 from shoal.lab import measure
 from shoal.lab.evidence import JournalLine, Observation
-from shoal.lab.topology import VIP
+from shoal.lab.picture import Mark, View
+from shoal.lab.topology import VIP, Topology
+
+_BEFORE = 0.3  # seconds of a picture before the fault
+_AFTER = 0.7  # and after the last thing worth seeing
+_SHORTEST = 1.5
+_MARKED = ("peer.lost", "router.active", "real_server.down", "lvsd.started", "link.down")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run of a drill. Times are CLOCK_MONOTONIC seconds; ``journal`` is what the routers noted meanwhile.
+    """One run of a drill. Times are CLOCK_MONOTONIC seconds, except ``began``: the fault's Unix time.
+
+    ``journal`` is what the routers noted until the repair.
 
     ``detected`` is when Shoal had acted on the fault (kill-real: the dataplane knew), None when it need not.
     ``mended`` is when the repair began: what comes after it is counted apart.
@@ -19,11 +27,11 @@ class Run:
 
     target: str
     injected: float
+    began: float
     mended: float
     detected: float | None
     observation: Observation
     journal: tuple[JournalLine, ...]
-    stopped_after: float | None = None
 
     @property
     def samples(self) -> tuple[measure.Sample, ...]:
@@ -39,6 +47,10 @@ class Run:
     def moves(self) -> int:
         """How often a router became active."""
         return sum(line.record.event == "router.active" for line in self.journal)
+
+    def moment(self, at: float) -> float:
+        """A journal's time (Unix) on the watchers' clock."""
+        return self.injected + at - self.began
 
     def broken(self) -> tuple[dict[str, Any], ...]:
         """The connections that broke."""
@@ -69,8 +81,6 @@ def each(run: Run) -> dict[str, Any]:
     if run.detected is not None:
         line["detection_ms"] = measure.milliseconds(run.detected - run.injected)
         line["lost_after_detection"] = measure.lost_after(samples, run.detected)
-    if run.stopped_after is not None:
-        line["stopped_after_ms"] = measure.milliseconds(run.stopped_after)
     return line
 
 
@@ -103,3 +113,35 @@ def document(drill: str, runs: Sequence[Run]) -> dict[str, Any]:
     if drill == "kill-real":
         result["lost_after_detection"] = sum(line.get("lost_after_detection", line["lost"]) for line in lines)
     return {**result, "each": lines}
+
+
+def view(run: Run, topology: Topology, *, title: str) -> View:
+    """The client's view of a run, from just before the fault until nothing more happens to it."""
+    marks = [Mark(at=run.injected, label=title), *_marks(run)]
+    last = max([mark.at for mark in marks] + [span.end for span in measure.outages(run.samples)])
+    span = measure.Span(
+        start=run.injected - _BEFORE, end=max(min(last + _AFTER, run.mended), run.injected + _SHORTEST)
+    )
+    shown = [question for question in run.questions if span.start <= question.asked <= span.end]
+    return View(
+        title=title,
+        origin=run.injected,
+        span=span,
+        samples=[sample for sample in run.samples if span.start <= sample.sent <= span.end],
+        tenures=[
+            measure.Tenure(span=each.span, owners=tuple(topology.owner_of_mac(mac) for mac in each.owners))
+            for each in measure.tenures(shown)
+        ],
+        routers=topology.routers,
+        marks=marks,
+    )
+
+
+def _marks(run: Run) -> list[Mark]:
+    """The first of each event of the journal that is worth pointing at."""
+    found: dict[str, Mark] = {}
+    for line in run.journal:
+        label = f"{line.router}: {line.record.event}"
+        if line.record.event in _MARKED and label not in found:
+            found[label] = Mark(at=run.moment(line.at), label=label)
+    return list(found.values())
