@@ -13,9 +13,9 @@ def summary(cluster: Cluster) -> dict[str, Any]:
         "cluster": cluster.name,
         "serial": cluster.serial,
         "digest": cluster.digest.hex()[:16],
-        "paths": ", ".join(f"{path.name} ({path.interface})" for path in cluster.paths),
-        "routers": ", ".join(router.name for router in cluster.routers),
-        "addresses": ", ".join(addresses),
-        "virtual_servers": ", ".join(each.name for each in cluster.virtual_servers),
+        "paths": [f"{path.name} ({path.interface})" for path in cluster.paths],
+        "routers": [router.name for router in cluster.routers],
+        "addresses": addresses,
+        "virtual_servers": [each.name for each in cluster.virtual_servers],
         "real_servers": real_servers,
     }

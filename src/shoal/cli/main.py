@@ -80,7 +80,8 @@ def check(
         return
     print(f"{file}: right")
     for name, value in found.items():
-        print(f"  {name.replace('_', ' '):16} {value}")
+        text = ", ".join(value) if isinstance(value, list) else value
+        print(f"  {name.replace('_', ' '):16} {text}")
 
 
 @app.command(epilog="Example: shoal status --json")

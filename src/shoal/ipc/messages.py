@@ -17,7 +17,10 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
 
 class TargetHealth(msgspec.Struct, frozen=True):
-    """Health of one real server of one virtual server. ``since`` is Unix time, seconds."""
+    """Health of one real server of one virtual server.
+
+    ``real_server`` is its endpoint (``address:port``), ``since`` is Unix time, seconds.
+    """
 
     virtual_server: str
     real_server: str

@@ -20,19 +20,9 @@ def target_key(virtual_server: VirtualServer, real_server: RealServer) -> Target
     return virtual_server.name, real_server.endpoint
 
 
-def health_by_target(cluster: Cluster, targets: Iterable[TargetHealth]) -> dict[TargetKey, TargetHealth]:
-    """A health report by target; ``cluster`` is the configuration that the report was made from.
-
-    A name may mean another endpoint in the next configuration; an endpoint means the same server in both.
-    """
-    endpoints = {
-        (virtual_server.name, name): target_key(virtual_server, real_server)
-        for virtual_server in cluster.virtual_servers
-        for real_server in virtual_server.real_servers
-        for name in (real_server.name, real_server.endpoint)
-    }
-    named = ((endpoints.get((target.virtual_server, target.real_server)), target) for target in targets)
-    return {key: target for key, target in named if key is not None}
+def health_by_target(targets: Iterable[TargetHealth]) -> dict[TargetKey, TargetHealth]:
+    """A health report by target."""
+    return {(target.virtual_server, target.real_server): target for target in targets}
 
 
 def desired(

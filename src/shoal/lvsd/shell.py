@@ -84,7 +84,6 @@ class Lvsd:
     async def start(self) -> None:
         """Read the configuration, listen for the siblings and open the dataplane. Raises what they raise."""
         self._cluster = config.load(self._settings.config)
-        self._previous = self._cluster
         restored = entries_of(self._file.tail(CAPACITY))
         self._journal = Journal(self._settings.router, restored=restored)
         self._echoed = self._journal.last
@@ -239,7 +238,7 @@ class Lvsd:
             except ShoalError as error:
                 self._note_refused(error)
                 continue
-            self._previous, self._cluster = self._cluster, cluster
+            self._cluster = cluster
             self._note_loaded()
             self._dirty.set()
 
@@ -288,10 +287,7 @@ class Lvsd:
     def _receive(self, child: str, message: Message) -> None:
         match message:
             case HealthReport():
-                made_from = self._cluster
-                if message.config_digest == self._previous.digest.hex():
-                    made_from = self._previous
-                self._health = health_by_target(made_from, message.targets)
+                self._health = health_by_target(message.targets)
                 self._dirty.set()
             case RoleReport():
                 self._role = message

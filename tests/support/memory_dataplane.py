@@ -1,0 +1,91 @@
+"""A dataplane that only remembers what it was told: for tests of what is told, and when."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from shoal.dataplane.base import (
+    Attachment,
+    Counters,
+    Dataplane,
+    DataplaneState,
+    DestinationCounters,
+    Drop,
+    PutService,
+    Service,
+    ServiceCounters,
+    Step,
+)
+from shoal.errors import KernelError
+from shoal.model import Connection, ConnectionState, Protocol
+
+CONNECTION = Connection(
+    protocol=Protocol.TCP,
+    client=(IPv4Address("198.51.100.7"), 40000),
+    virtual=(IPv4Address("192.0.2.10"), 80),
+    real=(IPv4Address("10.0.1.21"), 80),
+    state=ConnectionState.ESTABLISHED,
+    expires_in=899.5,
+    virtual_server="www",
+)
+
+
+@dataclass
+class MemoryDataplane(Dataplane):
+    """``refuse`` names services that it will not take; ``calls`` are the calls that changed something."""
+
+    name: str = "memory"
+    services: dict[str, Service] = field(default_factory=dict)
+    refuse: set[str] = field(default_factory=set)
+    calls: list[str] = field(default_factory=list)
+
+    def actual(self) -> DataplaneState:
+        """What was put."""
+        return DataplaneState(services=dict(self.services))
+
+    def apply(self, steps: Sequence[Step]) -> None:
+        """Remember."""
+        for step in steps:
+            name = step.service.name if isinstance(step, PutService) else step.name
+            if name in self.refuse:
+                raise KernelError(errno=7, problem="cannot install the service", where=name, fix="use fewer")
+            self.calls.append(f"{type(step).__name__} {name}")
+            if isinstance(step, PutService):
+                self.services[name] = step.service
+            else:
+                del self.services[name]
+
+    def attachments(self) -> tuple[Attachment, ...]:
+        """One."""
+        return (Attachment(interface="eth0", hook="tc", reason="a veth has no native XDP"),)
+
+    def connections(self, *, limit: int) -> Iterable[Connection]:
+        """One connection."""
+        return (CONNECTION,)[:limit]
+
+    def counters(self) -> Counters:
+        """Figures that are all different."""
+        first = DestinationCounters(
+            active=1, inactive=2, connections=3, packets_in=4, bytes_in=5, packets_out=6, bytes_out=7
+        )
+        www = ServiceCounters(
+            connections=3,
+            drops={Drop.NO_REAL_SERVER: 2, Drop.FRAGMENT: 0},
+            destinations={(IPv4Address("10.0.1.21"), 80): first},
+        )
+        drops = {Drop.NO_REAL_SERVER: 1, Drop.TRUNCATED: 4}
+        return Counters(services={"www": www}, drops=drops, connections_held=1, connections_limit=1024)
+
+    def sweep(self) -> int:
+        """Nothing expires here."""
+        self.calls.append("sweep")
+        return 0
+
+    def close(self) -> None:
+        """Remember that."""
+        self.calls.append("close")
+
+    def remove(self) -> None:
+        """Remember that, and forget everything else."""
+        self.calls.append("remove")
+        self.services.clear()

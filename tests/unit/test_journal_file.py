@@ -1,0 +1,86 @@
+"""The file that the journal is written to."""
+
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shoal.system.rotating_file import RotatingFile
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "journal.jsonl"
+
+
+def test_lines_are_appended_to_what_a_predecessor_wrote(path: Path) -> None:
+    for text in (b"one\n", b"two\n"):
+        file = RotatingFile(path)
+        assert file.append(text)
+        file.close()
+    assert path.read_bytes() == b"one\ntwo\n"
+
+
+def test_a_line_that_a_predecessor_left_torn_is_ended_first(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b'one\n{"seq"')
+    RotatingFile(path).append(b"two\n")
+    assert path.read_bytes() == b'one\n{"seq"\ntwo\n'
+
+
+def test_a_full_file_is_moved_on_and_only_so_many_are_kept(path: Path) -> None:
+    file = RotatingFile(path, limit=8, keep=3)
+    for number in range(9):
+        assert file.append(f"ln{number}\n".encode())
+    assert sorted(each.name for each in path.parent.iterdir()) == [
+        "journal.jsonl",
+        "journal.jsonl.1",
+        "journal.jsonl.2",
+    ]
+    assert file.tail(100) == [b"ln4", b"ln5", b"ln6", b"ln7", b"ln8"]
+
+
+def test_the_tail_is_the_newest_lines_across_files(path: Path) -> None:
+    file = RotatingFile(path, limit=8, keep=3)
+    for number in range(5):
+        file.append(f"ln{number}\n".encode())
+    assert file.tail(2) == [b"ln3", b"ln4"]
+
+
+def test_where_nothing_was_written_the_tail_is_empty(path: Path) -> None:
+    assert RotatingFile(path).tail(10) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told_and_writing_goes_on_once_it_can(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    file = RotatingFile(tmp_path / "state" / "journal.jsonl")
+    assert not file.append(b"lost\n")
+    assert file.trouble == f"{tmp_path}/state/journal.jsonl: File exists"
+    (tmp_path / "state").unlink()
+    assert file.append(b"kept\n")
+    assert file.trouble == ""
+    assert file.tail(10) == [b"kept"]
+
+
+@pytest.fixture
+def largest_file() -> Iterator[int]:
+    """Files of this process cannot grow beyond so many bytes: what a full disk looks like."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    yield 100
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_full_disk_leaves_no_torn_line_behind(path: Path, largest_file: int) -> None:
+    file = RotatingFile(path)
+    assert file.append(b"x" * (largest_file - 21) + b"\n")
+    assert not file.append(b"y" * 40 + b"\n")
+    assert file.trouble == f"{path}: No space left on device"
+    assert path.stat().st_size == largest_file - 20
+    assert file.append(b"z" * 10 + b"\n")
+    assert file.trouble == ""
+    assert [line[:1] for line in file.tail(10)] == [b"x", b"z"]

@@ -1,0 +1,84 @@
+"""What the dataplane should be."""
+
+from ipaddress import IPv4Address
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoal.dataplane.base import DataplaneState, Destination, Service
+from shoal.ipc.messages import TargetHealth
+from shoal.lvsd.reconcile import desired, health_by_target, target_key
+from shoal.model import ForwardingMethod, Health, Listener, Protocol
+from support.clusters import cluster
+
+FIRST, SECOND = IPv4Address("10.0.1.21"), IPv4Address("10.0.1.22")
+EMPTY = DataplaneState()
+HEALTHS = st.sampled_from(Health)
+
+
+def service(*available: bool, weight: int = 1) -> Service:
+    return Service(
+        name="www",
+        listeners=(Listener(address=IPv4Address("192.0.2.10"), port=80, protocol=Protocol.TCP),),
+        scheduler="wlc",
+        method=ForwardingMethod.NAT,
+        destinations=tuple(
+            Destination(address=address, port=80, weight=weight, available=each)
+            for address, each in zip((FIRST, SECOND), available, strict=True)
+        ),
+    )
+
+
+def health(first: Health, second: Health) -> dict[tuple[str, str], Health]:
+    return {("www", "10.0.1.21:80"): first, ("www", "10.0.1.22:80"): second}
+
+
+def test_a_server_that_is_up_takes_connections_and_one_that_is_down_does_not() -> None:
+    state = desired(cluster(), health=health(Health.UP, Health.DOWN), actual=EMPTY)
+    assert state == DataplaneState(services={"www": service(True, False)})
+
+
+def test_a_server_that_was_never_checked_gets_no_traffic_before_its_first_pass() -> None:
+    state = desired(cluster(), health={}, actual=EMPTY)
+    assert state == DataplaneState(services={"www": service(False, False)})
+
+
+def test_while_health_is_unknown_an_installed_server_stays_as_it_is() -> None:
+    actual = DataplaneState(services={"www": service(True, False)})
+    assert desired(cluster(), health={}, actual=actual) == actual
+
+
+def test_a_new_weight_is_taken_over_while_health_is_unknown() -> None:
+    actual = DataplaneState(services={"www": service(True, False, weight=9)})
+    state = desired(cluster(), health={}, actual=actual)
+    assert state == DataplaneState(services={"www": service(True, False, weight=1)})
+
+
+def test_a_service_that_is_no_longer_configured_is_no_longer_desired() -> None:
+    other = DataplaneState(services={"mail": service(True, True)})
+    assert set(desired(cluster(), health={}, actual=other).services) == {"www"}
+
+
+def test_a_report_is_found_under_the_endpoint_of_each_server() -> None:
+    target = TargetHealth(virtual_server="www", real_server="10.0.1.21:80", health="up", reason="", since=1.0)
+    www = cluster().virtual_servers[0]
+    assert health_by_target([target]) == {target_key(www, www.real_servers[0]): target}
+
+
+@given(first=HEALTHS, second=HEALTHS, before=st.none() | st.tuples(st.booleans(), st.booleans()))
+def test_what_is_desired_stays_desired_once_it_is_installed(
+    first: Health, second: Health, before: tuple[bool, bool] | None
+) -> None:
+    actual = EMPTY if before is None else DataplaneState(services={"www": service(*before)})
+    state = desired(cluster(), health=health(first, second), actual=actual)
+    assert desired(cluster(), health=health(first, second), actual=state) == state
+
+
+@given(first=HEALTHS, before=st.booleans())
+def test_only_a_server_that_is_up_or_was_serving_and_is_not_known_to_be_down_serves(
+    first: Health, before: bool
+) -> None:
+    actual = DataplaneState(services={"www": service(before, False)})
+    state = desired(cluster(), health=health(first, Health.UNKNOWN), actual=actual)
+    serves = state.services["www"].destinations[0].available
+    assert serves == (first is Health.UP or (first is Health.UNKNOWN and before))
