@@ -23,7 +23,6 @@ NOT_IN_USE = 0
 
 _SYS_BPF = {"x86_64": 321, "aarch64": 280}
 _BPF_OBJ_GET = 7
-_LEASE = struct.Struct("=Q")
 _LEASE_OFFSET = 0
 _HANDOVER_OFFSET = 8
 _COUNT_OFFSET = 16
@@ -46,6 +45,10 @@ class Lease:
 
     def __init__(self, memory: mmap.mmap) -> None:
         self._memory = memory
+        # native fields over the mapping, so that a renewal is one store and no packet sees half of it
+        self._lease = ctypes.c_uint64.from_buffer(memory, _LEASE_OFFSET)
+        self._handover = ctypes.c_uint64.from_buffer(memory, _HANDOVER_OFFSET)
+        self._count = ctypes.c_uint32.from_buffer(memory, _COUNT_OFFSET)
 
     @classmethod
     def open(cls, pins: Path) -> "Lease | None":
@@ -55,7 +58,7 @@ class Lease:
         except FileNotFoundError:
             return None
         try:
-            return cls(mmap.mmap(descriptor, mmap.PAGESIZE * 2, mmap.MAP_SHARED))
+            return cls(mmap.mmap(descriptor, mmap.PAGESIZE, mmap.MAP_SHARED))
         finally:
             os.close(descriptor)
 
@@ -63,20 +66,21 @@ class Lease:
         """Name the floating addresses that the lease covers."""
         if len(addresses) > MAX_ADDRESSES:
             raise ValueError(f"{len(addresses)} floating addresses, at most {MAX_ADDRESSES}")
-        struct.pack_into("=I", self._memory, _COUNT_OFFSET, 0)
+        self._count.value = 0
         for index, address in enumerate(addresses):
             offset = _ADDRESSES_OFFSET + 4 * index
             self._memory[offset : offset + 4] = address.packed
-        struct.pack_into("=I", self._memory, _COUNT_OFFSET, len(addresses))
+        self._count.value = len(addresses)
 
     def renew(self, until: int) -> None:
         """Hold the addresses until this time; ``NOT_IN_USE`` turns the lease off (a router without peers)."""
-        _LEASE.pack_into(self._memory, _LEASE_OFFSET, until)
+        self._lease.value = until
 
     def begin_handover(self, until: int) -> None:
         """Until this time a real server's packet without a connection is sent on in its virtual server's name."""
-        _LEASE.pack_into(self._memory, _HANDOVER_OFFSET, until)
+        self._handover.value = until
 
     def close(self) -> None:
         """Unmap. The lease stays as it is, and runs out."""
+        del self._lease, self._handover, self._count  # views keep a mapping open
         self._memory.close()

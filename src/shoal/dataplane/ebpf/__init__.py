@@ -1,0 +1,5 @@
+"""The eBPF dataplane: programs in ``bpf/``, loaded through libbpf and pinned, so that they outlive ``lvsd``."""
+
+from shoal.dataplane.ebpf.backend import EbpfDataplane, open_dataplane
+
+__all__ = ["EbpfDataplane", "open_dataplane"]

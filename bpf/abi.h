@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The contract between the BPF programs and Python: every struct and limit that both sides use stands here and
+ * nowhere else. The BPF programs include it; Python reads the same text with cffi at run time.
+ *
+ * Rules: only enums and structs of fixed-width types, all padding written out, and no preprocessor lines other than
+ * the guard and the include (cffi drops lines that begin with '#').
+ */
+#ifndef SHOAL_ABI_H
+#define SHOAL_ABI_H
+#include <linux/types.h>
+
+enum shoal_limit {
+	SHOAL_ABI_VERSION = 1,
+	SHOAL_BUCKET_SLOTS = 8,		/* connections in a bucket; 8 x 64 bytes never cross a page */
+	SHOAL_PROBE_BUCKETS = 5,	/* buckets that a connection may stand in */
+	SHOAL_MAX_PER_SERVICE = 1024,	/* destinations of one service */
+	SHOAL_MAX_FLOATING = 1000,	/* addresses that the lease covers */
+	SHOAL_NAME_SIZE = 56,
+	SHOAL_FILTER_WORDS = 1024,	/* 65,536 bits */
+	SHOAL_TICK_SHIFT = 24,		/* a tick is 2^24 ns = 16.8 ms: 32 bits of them last 834 days */
+	SHOAL_GRACE_TICKS = 60,		/* a dead entry rests for 1 s, so that no reader of it is left */
+	SHOAL_LIST_ENTRIES = 1024,
+};
+
+/* Of a connection's slot. From SHOAL_NONE on the entry is live; the order is that of IPVS (enum in ip_vs.h). */
+enum shoal_state {
+	SHOAL_FREE = 0,
+	SHOAL_BUSY = 1,
+	SHOAL_DEAD = 2,
+	SHOAL_NONE = 3,
+	SHOAL_ESTABLISHED = 4,
+	SHOAL_SYN_SENT = 5,
+	SHOAL_SYN_RECV = 6,
+	SHOAL_FIN_WAIT = 7,
+	SHOAL_TIME_WAIT = 8,
+	SHOAL_CLOSE = 9,
+	SHOAL_CLOSE_WAIT = 10,
+	SHOAL_LAST_ACK = 11,
+	SHOAL_LISTEN = 12,
+	SHOAL_SYNACK = 13,
+	SHOAL_UDP = 14,
+	SHOAL_STATES = 15,
+};
+
+/* Second byte of a connection's word. */
+enum shoal_connection_flag {
+	SHOAL_SPILLED = 1,	/* not in its home bucket */
+};
+
+enum shoal_scheduler {
+	SHOAL_RING = 0,		/* rr, wrr: walk the ring */
+	SHOAL_LC = 1,
+	SHOAL_WLC = 2,
+};
+
+enum shoal_destination_flag {
+	SHOAL_AVAILABLE = 1,
+};
+
+enum shoal_interface_flag {
+	SHOAL_PEER_REDIRECT = 1,	/* a veth whose other end is in another namespace of this host */
+	SHOAL_XDP_TARGET = 2,		/* its driver takes frames that XDP redirects */
+};
+
+/* Why a packet was dropped; the names are shoal.dataplane.base.Drop. */
+enum shoal_drop {
+	SHOAL_NO_REAL_SERVER = 0,
+	SHOAL_TABLE_FULL = 1,
+	SHOAL_REPLY_TUPLE_IN_USE = 2,
+	SHOAL_TTL_EXCEEDED = 3,
+	SHOAL_FRAGMENT = 4,
+	SHOAL_NO_ROUTE = 5,
+	SHOAL_LEASE_EXPIRED = 6,
+	SHOAL_INTERNAL = 7,
+	SHOAL_DROPS = 8,
+};
+
+struct next_hop {
+	__u8 destination_mac[6];
+	__u8 source_mac[6];
+	__u32 ifindex;			/* 0: not resolved yet */
+};
+
+/*
+ * One IPv4 connection: one cache line, found by the client's address and port, which both directions carry.
+ * word: state in bits 0-7, flags in 8-15, generation in 16-31; changed by compare-and-swap only.
+ */
+struct connection4 {
+	__u32 word;
+	__u32 expires;			/* tick */
+	__be32 client;
+	__be32 virtual_address;
+	__be32 real;
+	__be16 client_port;
+	__be16 virtual_port;
+	__be16 real_port;
+	__u8 protocol;
+	__u8 reserved;
+	__u32 destination;
+	__u16 address_delta;		/* what the rewrite adds to the one's complement sum of the IP header, */
+	__u16 port_delta;		/* and what its port adds to that of the TCP or UDP header */
+	struct next_hop client_hop;
+	__u32 client_hop_tick;
+	__u32 client_hop_flags;		/* enum shoal_interface_flag of the interface towards the client */
+	__u32 spilled;			/* slot 0 only: connections of this bucket that stand in another */
+};
+
+struct bucket4 {
+	struct connection4 slot[8];
+};
+
+/* A real server of a service, by destination number. */
+struct destination {
+	__be32 address;
+	__be16 port;
+	__u8 flags;
+	__u8 in_use;
+	__u32 service;
+	__u32 hop_tick;
+	struct next_hop hop;
+	__u32 hop_flags;
+	__u32 reserved[7];
+};
+
+/* A destination's connections, by the same number: eight to a cache line. */
+struct load {
+	__u32 active;
+	__u32 inactive;
+};
+
+/* A destination's place in one configuration of its service. */
+struct member {
+	__u32 destination;
+	__u32 weight;
+	__u32 candidate;		/* 0: the scheduler passes over it */
+};
+
+/* With its members and its ring: immutable once a service points to it, but for the cursor. */
+struct service_config {
+	__u32 scheduler;
+	__u32 members;			/* first of its entries in the map "members" */
+	__u32 n_members;
+	__u32 ring;			/* first of its entries, destination numbers, in the map "rings" */
+	__u32 n_ring;
+	__u32 cursor;
+	__u32 scheduler_name;		/* index into Python's list of names, for reading back */
+	__u32 reserved;
+};
+
+struct service {
+	__u32 config;
+	__u32 in_use;
+	char name[56];
+};
+
+struct listener_key {
+	__be32 address;
+	__be16 port;
+	__u8 protocol;
+	__u8 reserved;
+};
+
+struct listener {
+	__u32 service;
+};
+
+/* Of a real server that serves exactly one listener of its protocol: what its packets are called outside. */
+struct reverse {
+	__be32 virtual_address;
+	__be16 virtual_port;
+	__u16 reserved;
+	__u32 destination;
+};
+
+struct destination_counters {
+	__u64 connections;
+	__u64 packets_in;
+	__u64 bytes_in;
+	__u64 packets_out;
+	__u64 bytes_out;
+};
+
+/* Number 0 is for what belongs to no service. */
+struct service_counters {
+	__u64 connections;
+	__u64 drops[8];
+};
+
+struct settings {
+	__u64 hash_seed;
+	__u32 abi_version;
+	__u32 n_buckets;
+	__u32 timeout_ticks[16];	/* by enum shoal_state */
+};
+
+/* Bits by a hash of an address: whether it may be a listener's or a real server's. Never a false no. */
+struct address_filter {
+	__u64 virtual_addresses[1024];
+	__u64 real_addresses[1024];
+};
+
+/* Kept by pulse (shoal.system.lease); CLOCK_BOOTTIME nanoseconds. */
+struct ownership {
+	__u64 lease_until;		/* 0: not in use */
+	__u64 handover_until;
+	__u32 n_addresses;
+	__u32 reserved;
+	__be32 addresses[1000];
+};
+
+struct sweep_arguments {
+	__u32 first_bucket;
+	__u32 n_buckets;
+	__u32 now;			/* tick; these programs have no clock of that kind */
+	__u32 expired;
+	__u32 live;
+	__u32 half_open;
+};
+
+struct list_arguments {
+	__u32 first_bucket;
+	__u32 n_buckets;
+	__u32 now;			/* tick */
+	__u32 next_bucket;		/* where the next call begins; the table's size after the last */
+	__u32 n_entries;
+};
+
+#endif

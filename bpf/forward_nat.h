@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Forwarding method nat: rewrite one address and port, in place. The hook's own file says how L4 checksums are mended. */
+#ifndef SHOAL_FORWARD_NAT_H
+#define SHOAL_FORWARD_NAT_H
+#include "next_hop.h"
+
+/* TTL - 1 as a change of the 16-bit word that it shares with the protocol. */
+#define TTL_DELTA bpf_htons(0xfeff)
+
+struct rewrite {
+	__be32 address;
+	__be16 port;
+	__u16 address_delta;
+	__u16 port_delta;
+};
+
+static __always_inline struct rewrite rewrite_towards_server(const struct connection4 *c)
+{
+	return (struct rewrite){
+		.address = c->real,
+		.port = c->real_port,
+		.address_delta = c->address_delta,
+		.port_delta = c->port_delta,
+	};
+}
+
+static __always_inline struct rewrite rewrite_towards_client(const struct connection4 *c)
+{
+	return (struct rewrite){
+		.address = c->virtual_address,
+		.port = c->virtual_port,
+		.address_delta = ~c->address_delta,
+		.port_delta = ~c->port_delta,
+	};
+}
+
+/* Addresses, ports, TTL, IP checksum and MACs. */
+static __always_inline void rewrite_headers(const struct headers *headers, const struct rewrite *rewrite,
+					    enum direction direction, const struct next_hop *hop)
+{
+	struct iphdr *ip = headers->ip;
+
+	if (direction == FROM_CLIENT) {
+		ip->daddr = rewrite->address;
+		headers->ports[1] = rewrite->port;
+	} else {
+		ip->saddr = rewrite->address;
+		headers->ports[0] = rewrite->port;
+	}
+	ip->ttl--;
+	ip->check = csum_apply(ip->check, (__u32)rewrite->address_delta + TTL_DELTA);
+	__builtin_memcpy(headers->eth->h_dest, hop->destination_mac, 6);
+	__builtin_memcpy(headers->eth->h_source, hop->source_mac, 6);
+}
+
+#endif

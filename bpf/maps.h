@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The maps. Every object declares all of them; the loader pins them by name, so all objects share one set.
+ * BPF_F_MMAPABLE lets lvsd read and write a table as memory; it also begins the values on a page boundary, which is
+ * what makes a connection exactly one cache line.
+ */
+#ifndef SHOAL_MAPS_H
+#define SHOAL_MAPS_H
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "abi.h"
+
+#define TABLE(name_, value_, n_)                     \
+	struct {                                     \
+		__uint(type, BPF_MAP_TYPE_ARRAY);    \
+		__uint(map_flags, BPF_F_MMAPABLE);   \
+		__uint(max_entries, n_);             \
+		__type(key, __u32);                  \
+		__type(value, value_);               \
+	} name_ SEC(".maps")
+
+#define COUNTERS(name_, value_, n_)                      \
+	struct {                                         \
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); \
+		__uint(max_entries, n_);                 \
+		__type(key, __u32);                      \
+		__type(value, value_);                   \
+	} name_ SEC(".maps")
+
+#define DICTIONARY(name_, key_, value_, n_)       \
+	struct {                                  \
+		__uint(type, BPF_MAP_TYPE_HASH);  \
+		__uint(max_entries, n_);          \
+		__type(key, key_);                \
+		__type(value, value_);            \
+	} name_ SEC(".maps")
+
+/* The sizes are defaults; the loader sets what the configuration asks for. */
+TABLE(connections4, struct bucket4, 1024);
+TABLE(destinations, struct destination, 4096);
+TABLE(loads, struct load, 4096);
+TABLE(services, struct service, 257);
+TABLE(service_configs, struct service_config, 1024);
+TABLE(members, struct member, 8192);
+TABLE(rings, __u32, 262144);
+TABLE(settings, struct settings, 1);
+TABLE(filter, struct address_filter, 1);
+TABLE(ownership, struct ownership, 1);
+TABLE(listing, struct connection4, SHOAL_LIST_ENTRIES);
+COUNTERS(destination_counters, struct destination_counters, 4096);
+COUNTERS(service_counters, struct service_counters, 257);
+DICTIONARY(listeners, struct listener_key, struct listener, 4096);
+DICTIONARY(reverses, struct listener_key, struct reverse, 4096);
+DICTIONARY(interfaces, __u32, __u32, 64);
+
+static const __u32 zero;
+
+/* Brings the version into BTF, where the loader finds it. */
+const volatile enum shoal_limit shoal_abi_version = SHOAL_ABI_VERSION;
+
+/* These are used through pointers only, which leaves no trace in BTF; the layout test wants them there. */
+const struct sweep_arguments *shoal_btf_sweep __attribute__((unused));
+const struct list_arguments *shoal_btf_list __attribute__((unused));
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Beginning a connection: from a client's packet by a scheduling decision, or around a hand-over from a reply. */
+#ifndef SHOAL_OPEN_H
+#define SHOAL_OPEN_H
+#include "claim.h"
+#include "ownership.h"
+#include "schedule.h"
+
+#define NOT_OURS -1
+
+/* Whether another connection of this client port already has what this one's replies would look like. */
+static __always_inline struct connection4 *same_reply(const struct packet *packet, const struct destination *to,
+						       __u32 hash, __u32 n_buckets)
+{
+	struct packet reply = {
+		.source = to->address,
+		.source_port = to->port,
+		.destination = packet->source,
+		.destination_port = packet->source_port,
+		.protocol = packet->protocol,
+	};
+
+	return find_connection(&reply, hash, n_buckets, FROM_SERVER);
+}
+
+static __always_inline int is_closing(__u32 word)
+{
+	return STATE_OF(word) == SHOAL_TIME_WAIT || STATE_OF(word) == SHOAL_CLOSE;
+}
+
+/* Write and publish the entry of a connection from packet's source to destination number `number`. */
+static __always_inline __u64 add_connection(const struct packet *packet, const struct destination *to, __u32 number,
+					    __u32 hash, __u32 now, __u32 state, const struct settings *table)
+{
+	__u64 place = claim_place(hash, now);
+	struct connection4 *c = place == NOWHERE ? NULL : entry_at(place);
+
+	if (!c)
+		return NOWHERE;
+	c->expires = now + table->timeout_ticks[state & 15];
+	c->client = packet->source;
+	c->virtual_address = packet->destination;
+	c->real = to->address;
+	c->client_port = packet->source_port;
+	c->virtual_port = packet->destination_port;
+	c->real_port = to->port;
+	c->protocol = packet->protocol;
+	c->destination = number;
+	c->address_delta = csum_delta32(packet->destination, to->address);
+	c->port_delta = csum_delta16(packet->destination_port, to->port);
+	c->client_hop.ifindex = 0;
+	count_load(number, state, 1);
+	publish(c, place / SHOAL_BUCKET_SLOTS != bucket_index(hash, 0, table->n_buckets), state);
+	return place;
+}
+
+static __always_inline void count_connection(__u32 service, __u32 number)
+{
+	struct service_counters *of_service = bpf_map_lookup_elem(&service_counters, &service);
+	struct destination_counters *of_destination = bpf_map_lookup_elem(&destination_counters, &number);
+
+	if (of_service)
+		of_service->connections++;
+	if (of_destination)
+		of_destination->connections++;
+}
+
+struct opening {
+	__u64 place;
+	__u32 hash;
+	__u32 now;
+};
+
+/* A packet from a client without a connection: schedule it when it may open one. Returns an outcome or NOT_OURS. */
+__noinline int open_connection(struct opening *opening, const struct packet *packet)
+{
+	struct settings *table = bpf_map_lookup_elem(&settings, &zero);
+	if (!opening || !packet || !table)
+		return NOT_OURS;
+
+	struct listener_key key = {
+		.address = packet->destination,
+		.port = packet->destination_port,
+		.protocol = packet->protocol,
+	};
+	const struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
+	if (!listener)
+		return NOT_OURS;
+	__u32 service = listener->service;
+	if (packet->first_fragment)
+		return drop(service, SHOAL_FRAGMENT);
+	if (!packet->opens)
+		return OUTCOME_PASS;	/* of a connection unknown here: the host resets it */
+
+	__u32 number = choose_destination(service);
+	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
+	if (number == NO_DESTINATION || !to)
+		return drop(service, SHOAL_NO_REAL_SERVER);
+
+	struct connection4 *other = same_reply(packet, to, opening->hash, table->n_buckets);
+	if (other) {
+		__u32 word = READ_ONCE(other->word);
+		int may_go = is_closing(word) || passed(READ_ONCE(other->expires), opening->now);
+
+		if (!may_go || !kill_connection(other, word, opening->now))
+			return drop(service, SHOAL_REPLY_TUPLE_IN_USE);
+	}
+	__u32 state = packet->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_NONE;
+	opening->place = add_connection(packet, to, number, opening->hash, opening->now, state, table);
+	if (opening->place == NOWHERE)
+		return drop(service, SHOAL_TABLE_FULL);
+	count_connection(service, number);
+	return OUTCOME_SEND;
+}
+
+/*
+ * Around a hand-over: a real server answers a connection that another router began. Its own listener tells what the
+ * client knows it by, so the connection can be taken up from the reply. Returns an outcome or NOT_OURS.
+ */
+__noinline int adopt_from_reply(struct opening *opening, const struct packet *reply)
+{
+	struct settings *table = bpf_map_lookup_elem(&settings, &zero);
+	if (!opening || !reply || !table || reply->first_fragment || !handover_goes_on())
+		return NOT_OURS;
+	if (reply->protocol == IPPROTO_TCP && reply->event != TCP_ACK)
+		return NOT_OURS;
+
+	struct listener_key key = {
+		.address = reply->source,
+		.port = reply->source_port,
+		.protocol = reply->protocol,
+	};
+	const struct reverse *outside = bpf_map_lookup_elem(&reverses, &key);
+	__u32 number = outside ? outside->destination : NO_DESTINATION;
+	const struct destination *from = bpf_map_lookup_elem(&destinations, &number);
+	if (!outside || !from)
+		return NOT_OURS;
+	struct packet forward = {
+		.source = reply->destination,
+		.source_port = reply->destination_port,
+		.destination = outside->virtual_address,
+		.destination_port = outside->virtual_port,
+		.protocol = reply->protocol,
+	};
+	struct connection4 *known = find_connection(&forward, opening->hash, table->n_buckets, FROM_CLIENT);
+	if (known && !kill_connection(known, READ_ONCE(known->word), opening->now))
+		return NOT_OURS;
+	__u32 state = reply->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_ESTABLISHED;
+	opening->place = add_connection(&forward, from, number, opening->hash, opening->now, state, table);
+	return opening->place == NOWHERE ? NOT_OURS : OUTCOME_SEND;
+}
+
+#endif

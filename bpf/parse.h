@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From a frame to a packet: bounds, lengths and kinds are checked once, here. Whatever is malformed, or is not IPv4
+ * TCP or UDP, is not ours: the host's own stack sees it untouched, and discards it by its own rules.
+ */
+#ifndef SHOAL_PARSE_H
+#define SHOAL_PARSE_H
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "tcp_state.h"
+
+#define IP_MORE_FRAGMENTS bpf_htons(0x2000)
+#define IP_OFFSET_MASK bpf_htons(0x1fff)
+
+/* The headers in the frame, valid until a helper changes the frame. */
+struct headers {
+	struct ethhdr *eth;
+	struct iphdr *ip;
+	__be16 *ports;			/* source, destination */
+	__u16 *check;			/* of TCP or UDP */
+};
+
+struct packet {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u16 length;			/* of the IP packet, bytes */
+	__u8 protocol;
+	__u8 event;			/* enum tcp_event; TCP_NO_EVENT for UDP */
+	__u8 opens;			/* SYN without ACK: asks for a new connection */
+	__u8 first_fragment;
+	__u8 l4_offset;			/* from the frame's begin */
+};
+
+static __always_inline __u8 tcp_event_of(const struct tcphdr *tcp)
+{
+	/* precedence as in tcp_state_idx(), net/netfilter/ipvs/ip_vs_proto_tcp.c */
+	if (tcp->rst)
+		return TCP_RST;
+	if (tcp->syn)
+		return TCP_SYN;
+	if (tcp->fin)
+		return TCP_FIN;
+	return tcp->ack ? TCP_ACK : TCP_NO_EVENT;
+}
+
+static __always_inline int parse_tcp(struct packet *packet, struct headers *headers, struct tcphdr *tcp, void *end,
+				     __u32 l4_length)
+{
+	if ((void *)(tcp + 1) > end || tcp->doff < 5 || tcp->doff * 4u > l4_length)
+		return 0;
+	headers->ports = &tcp->source;
+	headers->check = &tcp->check;
+	packet->source_port = tcp->source;
+	packet->destination_port = tcp->dest;
+	packet->event = tcp_event_of(tcp);
+	packet->opens = packet->event == TCP_SYN && !tcp->ack && !tcp->fin;
+	return 1;
+}
+
+static __always_inline int parse_udp(struct packet *packet, struct headers *headers, struct udphdr *udp, void *end,
+				     __u32 l4_length)
+{
+	if ((void *)(udp + 1) > end)
+		return 0;
+	__u32 length = bpf_ntohs(udp->len);
+	/* the first fragment of a datagram carries the length of the whole */
+	if (length < sizeof(*udp) || (length > l4_length && !packet->first_fragment))
+		return 0;
+	headers->ports = &udp->source;
+	headers->check = &udp->check;
+	packet->source_port = udp->source;
+	packet->destination_port = udp->dest;
+	packet->event = TCP_NO_EVENT;
+	packet->opens = 1;
+	return 1;
+}
+
+/* 1: a well-formed TCP or UDP packet with its ports; 0: not ours to judge. */
+static __always_inline int parse_packet(struct packet *packet, struct headers *headers, void *data, void *end)
+{
+	struct ethhdr *eth = data;
+	struct iphdr *ip = (void *)(eth + 1);
+
+	if ((void *)(ip + 1) > end || eth->h_proto != bpf_htons(ETH_P_IP) || ip->version != 4)
+		return 0;
+
+	__u32 header_length = ip->ihl * 4;
+	__u32 length = bpf_ntohs(ip->tot_len);
+	void *l4 = (void *)ip + header_length;
+	if (header_length < sizeof(*ip) || length < header_length + sizeof(struct udphdr) ||
+	    (ip->frag_off & IP_OFFSET_MASK))
+		return 0;
+
+	packet->source = ip->saddr;
+	packet->destination = ip->daddr;
+	packet->length = length;
+	packet->protocol = ip->protocol;
+	packet->first_fragment = !!(ip->frag_off & IP_MORE_FRAGMENTS);
+	packet->l4_offset = sizeof(*eth) + header_length;
+	headers->eth = eth;
+	headers->ip = ip;
+
+	if (ip->protocol == IPPROTO_TCP)
+		return parse_tcp(packet, headers, l4, end, length - header_length);
+	if (ip->protocol == IPPROTO_UDP)
+		return parse_udp(packet, headers, l4, end, length - header_length);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What becomes of a packet, apart from being sent on. Every drop has a reason and is counted with its service. */
+#ifndef SHOAL_VERDICT_H
+#define SHOAL_VERDICT_H
+#include "maps.h"
+
+#define NO_SERVICE 0
+
+enum outcome {
+	OUTCOME_PASS,		/* the host's stack decides; the packet is untouched */
+	OUTCOME_DROP,
+	OUTCOME_SEND,		/* rewritten, to the next hop of struct route */
+	OUTCOME_RESOLVE,	/* rewritten, and the kernel's neighbour layer must find the MAC (TC only) */
+};
+
+static __always_inline enum outcome drop(__u32 service, enum shoal_drop reason)
+{
+	struct service_counters *counters = bpf_map_lookup_elem(&service_counters, &service);
+
+	if (!counters)
+		counters = bpf_map_lookup_elem(&service_counters, &zero);
+	if (counters)
+		counters->drops[reason & (SHOAL_DROPS - 1)]++;
+	return OUTCOME_DROP;
+}
+
+#endif

@@ -1,0 +1,222 @@
+"""The eBPF dataplane behind the contract of ``shoal.dataplane.base``."""
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from shoal.dataplane.base import (
+    Attachment,
+    Counters,
+    Dataplane,
+    DataplaneState,
+    DestinationCounters,
+    Drop,
+    PutService,
+    ServiceCounters,
+    Step,
+)
+from shoal.dataplane.ebpf.abi import DROPS, INTERFACE_FLAGS, LIMITS, STATES, TICK_SECONDS, ffi
+from shoal.dataplane.ebpf.installation import PROTOCOLS, Installation, address_of, port_of
+from shoal.dataplane.ebpf.libbpf import run_program
+from shoal.dataplane.ebpf.links import Interface, Links, Programs
+from shoal.dataplane.ebpf.objects import SLOTS_PER_CONNECTION, Loaded
+from shoal.errors import NotFoundError
+from shoal.model import Cluster, Connection, ConnectionState, Hook
+from shoal.system.places import Places
+from shoal.system.rtnetlink import Netlink
+
+SWEEP_SLICE = 8192  # buckets: about 2 ms of kernel time
+_STATES = {STATES["SHOAL_" + state.name]: state for state in ConnectionState}
+_DROPS = {DROPS["SHOAL_" + drop.name]: drop for drop in Drop if "SHOAL_" + drop.name in DROPS}
+_DROPS_BEGIN = 1  # struct service_counters: connections, then drops[]
+
+
+def _now_in_ticks() -> int:
+    """The dataplane's clock: CLOCK_MONOTONIC in ticks, as bpf_ktime_get_coarse_ns() gives it."""
+    return time.monotonic_ns() >> LIMITS["SHOAL_TICK_SHIFT"] & 0xFFFFFFFF
+
+
+def find_interfaces(names: Iterable[str]) -> list[Interface]:
+    """The interfaces of those names in this network namespace. Raises NotFoundError naming what exists."""
+    netlink = Netlink()
+    try:
+        present = {link.name: link for link in netlink.links()}
+    finally:
+        netlink.close()
+    found = []
+    for name in names:
+        if name not in present:
+            raise NotFoundError(
+                where=f"interface {name}",
+                problem="it does not exist on this router",
+                fix=f"use one of {', '.join(sorted(present))}",
+            )
+        link = present[name]
+        found.append(
+            Interface(
+                name=name,
+                index=link.index,
+                kind=link.kind,
+                peer_elsewhere=link.kind == "veth" and link.peer_netns is not None,
+            )
+        )
+    return found
+
+
+class EbpfDataplane(Dataplane):
+    """Programs and maps pinned in a bpffs folder. Opening it again takes over what is there."""
+
+    name = "ebpf"
+
+    def __init__(self, pins: Path, *, max_connections: int) -> None:
+        self._loaded = Loaded(pins, max_connections)
+        self.adopted = self._loaded.adopted
+        self._installation = Installation(self._loaded)
+        self._destination_counters = self._loaded.counters("destination_counters")
+        self._service_counters = self._loaded.counters("service_counters")
+        self._listing = self._loaded.table("listing")
+        self._live = 0
+        programs = Programs(
+            tc=self._loaded.program("shoal_tc"),
+            xdp=self._loaded.program("shoal_xdp"),
+            xdp_local=self._loaded.program("shoal_xdp_local"),
+        )
+        self._links = Links(pins, programs)
+        self._interfaces: dict[str, int] = {}
+
+    def attach(self, interfaces: Sequence[Interface], hook: Hook) -> None:
+        """Take packets from these interfaces from now on."""
+        for interface in interfaces:
+            self._links.attach(interface, hook)
+            self._interfaces[interface.name] = interface.index
+        flags = self._loaded.dictionary("interfaces")
+        for interface in interfaces:
+            value = INTERFACE_FLAGS["SHOAL_PEER_REDIRECT"] if interface.peer_elsewhere else 0
+            if interface.index in self._links.xdp_targets:
+                value |= INTERFACE_FLAGS["SHOAL_XDP_TARGET"]
+            flags.put(ffi.new("__u32 *", interface.index), ffi.new("__u32 *", value))
+
+    def actual(self) -> DataplaneState:
+        """What the maps hold."""
+        return self._installation.read()
+
+    def apply(self, steps: Sequence[Step]) -> None:
+        """Carry out a plan; each step is one flip."""
+        try:
+            for step in steps:
+                if isinstance(step, PutService):
+                    self._installation.put(step.service)
+                else:
+                    self._installation.remove(step.name)
+        finally:
+            self._installation.set_reverses()
+
+    def attachments(self) -> tuple[Attachment, ...]:
+        """Interfaces and hooks."""
+        return tuple(self._links.attachments)
+
+    def connections(self, *, limit: int) -> Iterable[Connection]:
+        """Read in slices through the kernel's own filter; the table itself is never copied out."""
+        names = {number: name for name, number in self._installation.by_name.items()}
+        arguments = ffi.new(
+            "struct list_arguments *", {"n_buckets": self._loaded.n_buckets, "now": _now_in_ticks()}
+        )
+        found: list[Connection] = []
+        while len(found) < limit and arguments.first_bucket < self._loaded.n_buckets:
+            run_program(self._loaded.program("shoal_list"), arguments)
+            found.extend(
+                self._connection(self._listing[index], arguments.now, names)
+                for index in range(arguments.n_entries)
+            )
+            arguments.first_bucket = arguments.next_bucket
+        return found[:limit]
+
+    def _connection(self, entry: Any, now: int, names: dict[int, str]) -> Connection:
+        service = self._installation.destinations[entry.destination].service
+        return Connection(
+            protocol=PROTOCOLS[entry.protocol],
+            client=(address_of(entry.client), port_of(entry.client_port)),
+            virtual=(address_of(entry.virtual_address), port_of(entry.virtual_port)),
+            real=(address_of(entry.real), port_of(entry.real_port)),
+            state=_STATES[entry.word & 0xFF],
+            expires_in=((entry.expires - now) & 0xFFFFFFFF) * TICK_SECONDS,
+            virtual_server=names.get(service, ""),
+        )
+
+    def counters(self) -> Counters:
+        """Sums over the CPUs; active and inactive as they are at this moment."""
+        services = {name: self._service(number) for name, number in self._installation.by_name.items()}
+        return Counters(
+            services=services,
+            drops=_drops(self._service_counters.read(0)),
+            connections_held=self._live,
+            connections_limit=self._loaded.n_buckets * LIMITS["SHOAL_BUCKET_SLOTS"] // SLOTS_PER_CONNECTION,
+        )
+
+    def _service(self, number: int) -> ServiceCounters:
+        totals = self._service_counters.read(number)
+        members = [member.destination for member in self._installation.members_of(number)]
+        return ServiceCounters(
+            connections=totals[0],
+            drops=_drops(totals),
+            destinations={
+                self._installation.endpoint(member): self._destination(member) for member in members
+            },
+        )
+
+    def _destination(self, number: int) -> DestinationCounters:
+        load = self._installation.loads[number]
+        connections, packets_in, bytes_in, packets_out, bytes_out = self._destination_counters.read(number)
+        return DestinationCounters(
+            active=load.active,
+            inactive=load.inactive,
+            connections=connections,
+            packets_in=packets_in,
+            bytes_in=bytes_in,
+            packets_out=packets_out,
+            bytes_out=bytes_out,
+        )
+
+    def sweep(self) -> int:
+        """One pass over the table, in slices; then free what no connection refers to any more."""
+        arguments = ffi.new("struct sweep_arguments *", {"now": _now_in_ticks()})
+        program = self._loaded.program("shoal_sweep")
+        expired = live = 0
+        for first in range(0, self._loaded.n_buckets, SWEEP_SLICE):
+            arguments.first_bucket = first
+            arguments.n_buckets = min(SWEEP_SLICE, self._loaded.n_buckets - first)
+            run_program(program, arguments)
+            expired += arguments.expired
+            live += arguments.live
+        self._live = live
+        self._installation.forget_unused()
+        return expired
+
+    def close(self) -> None:
+        """Let go; the kernel goes on forwarding."""
+        self._loaded.close()
+
+    def remove(self) -> None:
+        """Detach, unpin and free everything."""
+        self._links.remove(self._interfaces)
+        self._loaded.unpin()
+        self._loaded.close()
+
+
+def _drops(words: Sequence[int]) -> dict[Drop, int]:
+    return {
+        drop: words[_DROPS_BEGIN + number] for number, drop in _DROPS.items() if words[_DROPS_BEGIN + number]
+    }
+
+
+def open_dataplane(cluster: Cluster, router_name: str, places: Places) -> EbpfDataplane:
+    """Load or take over this router's dataplane and attach it to the interfaces of its paths."""
+    interfaces = find_interfaces(dict.fromkeys(path.interface for path in cluster.paths))
+    dataplane = EbpfDataplane(places.pins, max_connections=cluster.max_connections)
+    try:
+        dataplane.attach(interfaces, cluster.hook)
+    except BaseException:
+        dataplane.close()
+        raise
+    return dataplane

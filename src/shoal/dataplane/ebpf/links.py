@@ -1,0 +1,177 @@
+"""Attaching programs to interfaces. Attachments are pinned, so they outlive ``lvsd`` and are taken over, not redone.
+
+TCX links where the kernel has them (6.6), else a clsact filter; XDP always by a link and always native: the generic
+mode drops the large frames of local TCP senders.
+"""
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoal.dataplane.base import Attachment
+from shoal.dataplane.ebpf.abi import ffi
+from shoal.dataplane.ebpf.libbpf import (
+    BPF_TC_INGRESS,
+    BPF_TCX_INGRESS,
+    BPF_XDP,
+    XDP_FLAGS_DRV_MODE,
+    check,
+    get_pinned,
+    lib,
+    options,
+)
+from shoal.dataplane.ebpf.tables import close_descriptor
+from shoal.errors import ShoalError
+from shoal.model import Hook
+
+LINKS = "links"
+FILTER_HANDLE = 0x5348  # "SH": which clsact filter is ours
+FILTER_PRIORITY = 0x5348
+LOCAL_KINDS = frozenset({"veth", "tun", "bridge", "bond", "vlan", "macvlan", "dummy"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """What attaching needs to know of an interface. ``kind`` is empty for a physical one."""
+
+    name: str
+    index: int
+    kind: str
+    peer_elsewhere: bool
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether its frames come from a local stack rather than from a wire."""
+        return self.kind in LOCAL_KINDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programs:
+    """Descriptors of the loaded programs."""
+
+    tc: int
+    xdp: int
+    xdp_local: int
+
+
+def _index_of_link(descriptor: int) -> int:
+    """The interface of a link (struct bpf_link_info, include/uapi/linux/bpf.h); 0 when that is gone."""
+    information = ffi.new("__u32[]", 32)
+    size = ffi.new("__u32 *", 128)
+    check(lib.bpf_obj_get_info_by_fd(descriptor, information, size), problem="link information refused")
+    return int(information[4])  # type, id, prog_id, padding, then the xdp and tcx members: ifindex
+
+
+def _adopt(pin: Path, program: int, index: int) -> bool:
+    """Give a predecessor's link our program. False when there is none for this interface."""
+    descriptor = get_pinned(pin)
+    if descriptor is None:
+        return False
+    try:
+        if _index_of_link(descriptor) == index:
+            check(
+                lib.bpf_link_update(descriptor, program, ffi.NULL),
+                problem="cannot replace a program",
+                where=pin.name,
+            )
+            return True
+    finally:
+        close_descriptor(descriptor)
+    pin.unlink()
+    return False
+
+
+def _link(pin: Path, program: int, index: int, *, kind: int, flags: int) -> int:
+    """Attach by a new pinned link; the (negative) errno when the kernel refuses."""
+    opts = options("bpf_link_create_opts", flags=flags)
+    descriptor: int = lib.bpf_link_create(program, index, kind, opts)
+    if descriptor < 0:
+        return descriptor
+    try:
+        check(lib.bpf_obj_pin(descriptor, os.fsencode(pin)), problem="cannot pin a link", where=str(pin))
+    finally:
+        close_descriptor(descriptor)
+    return 0
+
+
+def _clsact(program: int, index: int) -> None:
+    """Attach by a clsact filter of our own handle; an existing one of that handle is replaced in one step."""
+    hook = options("bpf_tc_hook", ifindex=index, attach_point=BPF_TC_INGRESS)
+    created = lib.bpf_tc_hook_create(hook)
+    if created != -errno.EEXIST:
+        check(created, problem="cannot create a clsact qdisc")
+    opts = options(
+        "bpf_tc_opts", prog_fd=program, handle=FILTER_HANDLE, priority=FILTER_PRIORITY, flags=1
+    )  # BPF_TC_F_REPLACE
+    check(lib.bpf_tc_attach(hook, opts), problem="cannot attach a TC program")
+
+
+def _detach_clsact(index: int) -> None:
+    hook = options("bpf_tc_hook", ifindex=index, attach_point=BPF_TC_INGRESS)
+    lib.bpf_tc_detach(hook, options("bpf_tc_opts", handle=FILTER_HANDLE, priority=FILTER_PRIORITY))
+
+
+class Links:
+    """The attachments of one dataplane."""
+
+    def __init__(self, pins: Path, programs: Programs, *, use_tcx: bool = True) -> None:
+        self._folder = pins / LINKS
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._programs = programs
+        self._use_tcx = use_tcx
+        self.attachments: list[Attachment] = []
+        self.xdp_targets: set[int] = set()
+
+    def attach(self, interface: Interface, hook: Hook) -> None:
+        """Attach to one interface: always TC, and XDP in front of it where the hook asks for it and it works."""
+        how = self._attach_tc(interface)
+        wants_xdp = hook is Hook.XDP or (hook is Hook.AUTO and not interface.is_virtual)
+        reason = "as configured" if hook is not Hook.AUTO else f"auto: {interface.kind or 'physical'}"
+        if not wants_xdp:
+            self._drop_pin(interface, "xdp")
+        elif refusal := self._attach_xdp(interface):
+            reason = f"XDP refused ({refusal})"
+        else:
+            self.xdp_targets.add(interface.index)
+            how = f"xdp+{how}"
+        self.attachments.append(Attachment(interface=interface.name, hook=how, reason=reason))
+
+    def _attach_tc(self, interface: Interface) -> str:
+        pin = self._folder / f"{interface.name}.tcx"
+        if self._use_tcx:
+            if _adopt(pin, self._programs.tc, interface.index):
+                return "tcx"
+            result = _link(pin, self._programs.tc, interface.index, kind=BPF_TCX_INGRESS, flags=0)
+            if result != -errno.EINVAL:
+                check(result, problem="cannot attach a TC program", where=interface.name)
+                return "tcx"
+        _clsact(self._programs.tc, interface.index)
+        (self._folder / f"{interface.name}.clsact").mkdir(exist_ok=True)
+        return "clsact"
+
+    def _attach_xdp(self, interface: Interface) -> str:
+        """The reason why it did not work; empty when it did."""
+        program = self._programs.xdp_local if interface.is_virtual else self._programs.xdp
+        pin = self._folder / f"{interface.name}.xdp"
+        try:
+            if not _adopt(pin, program, interface.index):
+                result = _link(pin, program, interface.index, kind=BPF_XDP, flags=XDP_FLAGS_DRV_MODE)
+                check(result, problem="native XDP refused", where=interface.name)
+        except ShoalError as error:
+            return error.problem
+        return ""
+
+    def _drop_pin(self, interface: Interface, kind: str) -> None:
+        (self._folder / f"{interface.name}.{kind}").unlink(missing_ok=True)
+
+    def remove(self, interfaces: dict[str, int]) -> None:
+        """Detach everything, from the interfaces (name to index) that still exist."""
+        for pin in sorted(self._folder.iterdir()):
+            if pin.suffix == ".clsact":
+                if pin.stem in interfaces:
+                    _detach_clsact(interfaces[pin.stem])
+                pin.rmdir()
+            else:
+                pin.unlink()
+        self._folder.rmdir()

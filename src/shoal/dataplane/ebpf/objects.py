@@ -1,0 +1,192 @@
+"""Loading the three objects over one set of pinned maps, and taking over the maps of a predecessor."""
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+from shoal.dataplane.ebpf.abi import ABI_VERSION, LIMITS, STATES, TICK_SECONDS, built, ffi
+from shoal.dataplane.ebpf.libbpf import Object, check, get_pinned, lib, options
+from shoal.dataplane.ebpf.tables import Dictionary, PerCpuCounters, Table, close_descriptor
+from shoal.errors import UnavailableError
+from shoal.model import ConnectionState
+from shoal.model.tcp_states import TIMEOUTS
+
+OBJECTS = ("balancer_xdp.bpf.o", "balancer_tc.bpf.o", "control.bpf.o")
+MAPS = "maps"
+SLOTS_PER_CONNECTION = 2  # a table at most half full hardly ever has to refuse a place
+MAX_SERVICES = 256
+MAX_DESTINATIONS = 4096
+MAX_MEMBERS = 2 * MAX_DESTINATIONS  # old and new configurations side by side
+MAX_RING_ENTRIES = 1 << 18
+
+_ELEMENTS = {
+    "connections4": "struct bucket4",
+    "destinations": "struct destination",
+    "loads": "struct load",
+    "services": "struct service",
+    "service_configs": "struct service_config",
+    "members": "struct member",
+    "rings": "__u32",
+    "settings": "struct settings",
+    "filter": "struct address_filter",
+    "ownership": "struct ownership",
+    "listing": "struct connection4",
+}
+_DICTIONARIES = {
+    "listeners": ("struct listener_key", "struct listener"),
+    "reverses": ("struct listener_key", "struct reverse"),
+    "interfaces": ("__u32", "__u32"),
+}
+_COUNTERS = {
+    "destination_counters": "struct destination_counters",
+    "service_counters": "struct service_counters",
+}
+
+
+def buckets_for(max_connections: int) -> int:
+    """How many buckets a table for so many connections has."""
+    return max(1, -(-max_connections * SLOTS_PER_CONNECTION // LIMITS["SHOAL_BUCKET_SLOTS"]))
+
+
+def _sizes(max_connections: int) -> dict[str, int]:
+    return {
+        "connections4": buckets_for(max_connections),
+        "destinations": MAX_DESTINATIONS,
+        "loads": MAX_DESTINATIONS,
+        "destination_counters": MAX_DESTINATIONS,
+        "services": MAX_SERVICES + 1,
+        "service_counters": MAX_SERVICES + 1,
+        "service_configs": 4 * MAX_SERVICES,
+        "members": MAX_MEMBERS,
+        "rings": MAX_RING_ENTRIES,
+        "listeners": 4096,
+        "reverses": MAX_DESTINATIONS,
+    }
+
+
+def _pinned_entries(path: Path) -> int | None:
+    """How many entries a pinned map has (struct bpf_map_info, include/uapi/linux/bpf.h)."""
+    descriptor = get_pinned(path)
+    if descriptor is None:
+        return None
+    information = ffi.new("__u32[]", 32)
+    size = ffi.new("__u32 *", 128)
+    try:
+        check(lib.bpf_obj_get_info_by_fd(descriptor, information, size), problem="map information refused")
+    finally:
+        close_descriptor(descriptor)
+    return int(information[4])
+
+
+def _refuse_other_abi(maps: Path) -> None:
+    descriptor = get_pinned(maps / "settings")
+    if descriptor is None:
+        return
+    try:
+        table = Table(descriptor, "struct settings", 1)
+        found = table[0].abi_version
+    finally:
+        close_descriptor(descriptor)
+    if found not in (0, ABI_VERSION):
+        raise UnavailableError(
+            problem=f"the installed dataplane has ABI version {found}, this Shoal speaks {ABI_VERSION}",
+            where=str(maps),
+            fix="stop Shoal cleanly once (this removes the old dataplane), then start this version",
+        )
+
+
+class Loaded:
+    """The loaded programs and the maps, by name."""
+
+    def __init__(self, pins: Path, max_connections: int) -> None:
+        self.pins = pins
+        maps = pins / MAPS
+        maps.mkdir(parents=True, exist_ok=True)
+        _refuse_other_abi(maps)
+        self.adopted = (maps / "settings").exists()
+        pinned = _pinned_entries(maps / "connections4")
+        sizes = _sizes(max_connections)
+        if pinned is not None:
+            sizes["connections4"] = pinned  # live connections are worth more than a new size
+        self.n_buckets = sizes["connections4"]
+        self._tables: dict[str, Table] = {}
+        self._objects = [self._load(name, maps, sizes) for name in OBJECTS]
+        self._maps = dict(pair for loaded in self._objects for pair in loaded.maps())
+        if not self.adopted:
+            self._initialise()
+
+    def _load(self, name: str, maps: Path, sizes: dict[str, int]) -> Object:
+        loaded = Object(str(built(name)))
+        for map_name, handle in loaded.maps():
+            if map_name in sizes:
+                check(lib.bpf_map__set_max_entries(handle, sizes[map_name]), problem="map size refused")
+            lib.bpf_map__set_pin_path(handle, os.fsencode(maps / map_name))
+        try:
+            loaded.load()
+        except BaseException:
+            loaded.close()
+            raise
+        return loaded
+
+    def _initialise(self) -> None:
+        settings = self.table("settings")[0]
+        settings.hash_seed = secrets.randbits(64)
+        settings.n_buckets = self.n_buckets
+        for state in ConnectionState:
+            number = STATES["SHOAL_" + state.name]
+            settings.timeout_ticks[number] = round(TIMEOUTS[state] / TICK_SECONDS)
+        settings.abi_version = ABI_VERSION
+
+    def program(self, name: str) -> int:
+        """The descriptor of a program of any of the objects."""
+        holder = {"shoal_xdp": 0, "shoal_xdp_local": 0, "shoal_tc": 1, "shoal_sweep": 2, "shoal_list": 2}[
+            name
+        ]
+        return self._objects[holder].program(name)
+
+    def descriptor(self, name: str) -> int:
+        """The descriptor of a map."""
+        return int(lib.bpf_map__fd(self._maps[name]))
+
+    def table(self, name: str) -> Table:
+        """An array map, mapped into memory for as long as this object lives."""
+        if name not in self._tables:
+            entries = lib.bpf_map__max_entries(self._maps[name])
+            self._tables[name] = Table(self.descriptor(name), _ELEMENTS[name], entries)
+        return self._tables[name]
+
+    def dictionary(self, name: str) -> Dictionary:
+        """A hash map."""
+        return Dictionary(self.descriptor(name), *_DICTIONARIES[name])
+
+    def counters(self, name: str) -> PerCpuCounters:
+        """A per-CPU array."""
+        return PerCpuCounters(self.descriptor(name), _COUNTERS[name])
+
+    def btf(self, index: int) -> Any:
+        """Type information of object number ``index``."""
+        return self._objects[index].btf
+
+    def close(self) -> None:
+        """Close the descriptors; pinned maps and programs in use stay."""
+        for loaded in self._objects:
+            loaded.close()
+
+    def unpin(self) -> None:
+        """Take the maps out of the bpffs; the kernel frees them with their last user."""
+        shutil.rmtree(self.pins / MAPS, ignore_errors=True)
+
+
+def try_load() -> None:
+    """Load every object with small maps and let go of it again; nothing is pinned."""
+    for name in OBJECTS:
+        loaded = Object(str(built(name)))
+        try:
+            loaded.load()
+        finally:
+            loaded.close()
+
+
+__all__ = ["Loaded", "buckets_for", "options", "try_load"]
