@@ -1,0 +1,385 @@
+"""The dataplane in memory: it forwards simulated packets as IPVS does. For fast tests and for what-if
+questions.
+
+It has no clock: time passes with the packets and with ``advance``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
+from itertools import islice
+
+from shoal.dataplane.base import (
+    Attachment,
+    Counters,
+    Dataplane,
+    DataplaneState,
+    Destination,
+    DestinationCounters,
+    Drop,
+    PutService,
+    RemoveService,
+    Service,
+    ServiceCounters,
+    Step,
+)
+from shoal.dataplane.packet import PASS, Packet, Verdict, drop, forward
+from shoal.errors import ConfigError
+from shoal.model import Connection, ConnectionState, Listener, Protocol
+from shoal.model.tcp_states import ACTIVE_STATES, TIMEOUTS, TRANSITIONS, Direction
+from shoal.schedulers import Load, Scheduler, scheduler_class
+
+Endpoint = tuple[IPv4Address, int]
+Client = tuple[Protocol, IPv4Address, int]
+
+_CLOSED = (ConnectionState.TIME_WAIT, ConnectionState.CLOSE)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Entry:
+    """A connection. ``born`` orders half-open ones by age."""
+
+    protocol: Protocol
+    client: Endpoint
+    virtual: Endpoint
+    real: Endpoint
+    service: str
+    state: ConnectionState
+    born: int
+    deadline: float = 0.0
+
+    @property
+    def key(self) -> Client:
+        return self.protocol, *self.client
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    """The counters of one destination, while they are counted."""
+
+    active: int = 0
+    inactive: int = 0
+    connections: int = 0
+    packets_in: int = 0
+    bytes_in: int = 0
+    packets_out: int = 0
+    bytes_out: int = 0
+
+    def snapshot(self) -> DestinationCounters:
+        return DestinationCounters(
+            active=self.active,
+            inactive=self.inactive,
+            connections=self.connections,
+            packets_in=self.packets_in,
+            bytes_in=self.bytes_in,
+            packets_out=self.packets_out,
+            bytes_out=self.bytes_out,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Installed:
+    """A service with its scheduler's memory. Counters belong to the name, and outlive a replacement."""
+
+    service: Service
+    scheduler: Scheduler
+    connections: int = 0
+    drops: Counter[Drop] = field(default_factory=Counter)
+
+
+class FakeDataplane(Dataplane):
+    """Keeps services and connections in dictionaries, at most ``max_connections`` of the latter."""
+
+    name = "fake"
+
+    def __init__(self, *, max_connections: int = 1024, attachments: tuple[Attachment, ...] = ()) -> None:
+        self._limit = max_connections
+        self._attachments = attachments
+        self._now = 0.0
+        self._born = 0
+        self._installed: dict[str, _Installed] = {}
+        self._listeners: dict[Listener, str] = {}
+        self._by_client: dict[Client, list[_Entry]] = {}
+        self._held = 0
+        self._drops: Counter[Drop] = Counter()
+        self._tallies: dict[tuple[str, Endpoint], _Tally] = {}
+
+    # -- the contract
+
+    def actual(self) -> DataplaneState:
+        """What is installed."""
+        return DataplaneState(services={name: each.service for name, each in self._installed.items()})
+
+    def apply(self, steps: Sequence[Step]) -> None:
+        """Carry out the steps. Raises ConfigError at one that takes another service's listener."""
+        for step in steps:
+            if isinstance(step, PutService):
+                self._put(step.service)
+            elif isinstance(step, RemoveService):
+                self._remove(step.name)
+
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The interfaces it was made with."""
+        return self._attachments
+
+    def connections(self, *, limit: int) -> Iterable[Connection]:
+        """Live connections as of the last packet or ``advance``."""
+        live = (entry for entry in self._entries() if entry.deadline > self._now)
+        for entry in islice(live, limit):
+            yield Connection(
+                protocol=entry.protocol,
+                client=entry.client,
+                virtual=entry.virtual,
+                real=entry.real,
+                state=entry.state,
+                expires_in=entry.deadline - self._now,
+                virtual_server=entry.service,
+            )
+
+    def counters(self) -> Counters:
+        """A snapshot of all counters."""
+        return Counters(
+            services={
+                name: ServiceCounters(
+                    connections=each.connections,
+                    drops=dict(each.drops),
+                    destinations={
+                        destination.endpoint: self._tally(name, destination.endpoint).snapshot()
+                        for destination in each.service.destinations
+                    },
+                )
+                for name, each in self._installed.items()
+            },
+            drops=dict(self._drops),
+            connections_held=self._held,
+            connections_limit=self._limit,
+        )
+
+    def sweep(self) -> int:
+        """Remove every expired connection."""
+        expired = [entry for entry in self._entries() if entry.deadline <= self._now]
+        for entry in expired:
+            self._forget(entry)
+        return len(expired)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def remove(self) -> None:
+        """Forget services and connections."""
+        self._installed.clear()
+        self._listeners.clear()
+        self._by_client.clear()
+        self._tallies.clear()
+        self._drops.clear()
+        self._held = 0
+
+    # -- time and packets
+
+    def advance(self, now: float) -> None:
+        """Let time pass until ``now``; it never goes back."""
+        self._now = max(self._now, now)
+
+    def forward(self, packet: Packet, *, now: float) -> Verdict:
+        """What becomes of a packet that arrives at ``now``."""
+        self.advance(now)
+        if packet.protocol is None or packet.fragment_offset > 0:
+            return PASS
+        source = (packet.source, packet.source_port)
+        destination = (packet.destination, packet.destination_port)
+        entry = self._find((packet.protocol, *source), virtual=destination)
+        if entry is not None or self._service_at(packet.protocol, destination) is not None:
+            return self._to_real_server(packet, entry)
+        entry = self._find((packet.protocol, *destination), real=source)
+        return PASS if entry is None else self._to_client(packet, entry)
+
+    def _to_real_server(self, packet: Packet, entry: _Entry | None) -> Verdict:
+        """A packet of a client, or one that wants to be."""
+        assert packet.protocol is not None
+        endpoint = (packet.destination, packet.destination_port)
+        listener = self._service_at(packet.protocol, endpoint)
+        name = entry.service if entry else listener.service.name if listener else ""
+        if packet.more_fragments:
+            return self._drop(name, Drop.FRAGMENT)
+        if entry is None and not packet.opens:
+            return PASS
+        if packet.ttl <= 1:
+            return self._drop(name, Drop.TTL_EXCEEDED)
+        if entry is None or self._must_be_scheduled_anew(packet, entry):
+            scheduled = self._schedule(packet, listener, replacing=entry)
+            if isinstance(scheduled, Verdict):
+                return scheduled
+            entry = scheduled
+        tally = self._tally(entry.service, entry.real)
+        tally.packets_in += 1
+        tally.bytes_in += packet.length
+        self._step(entry, packet, Direction.INPUT)
+        address, port = entry.real
+        return forward(replace(packet, destination=address, destination_port=port, ttl=packet.ttl - 1))
+
+    def _to_client(self, packet: Packet, entry: _Entry) -> Verdict:
+        """A reply of a real server."""
+        if packet.more_fragments:
+            return self._drop(entry.service, Drop.FRAGMENT)
+        if packet.ttl <= 1:
+            return self._drop(entry.service, Drop.TTL_EXCEEDED)
+        tally = self._tally(entry.service, entry.real)
+        tally.packets_out += 1
+        tally.bytes_out += packet.length
+        self._step(entry, packet, Direction.OUTPUT)
+        address, port = entry.virtual
+        return forward(replace(packet, source=address, source_port=port, ttl=packet.ttl - 1))
+
+    # -- connections
+
+    def _find(
+        self, client: Client, *, virtual: Endpoint | None = None, real: Endpoint | None = None
+    ) -> _Entry | None:
+        """The live connection of a client to a virtual or from a real endpoint; an expired one goes here."""
+        for entry in list(self._by_client.get(client, ())):
+            if entry.deadline <= self._now:
+                self._forget(entry)
+            elif virtual in (None, entry.virtual) and real in (None, entry.real):
+                return entry
+        return None
+
+    def _must_be_scheduled_anew(self, packet: Packet, entry: _Entry) -> bool:
+        """A client's port that is used again, or a flow that would be lost on a real server that is down."""
+        listener = self._service_at(entry.protocol, entry.virtual)
+        if listener is None or not packet.opens:
+            return False
+        if entry.state in _CLOSED:
+            return True
+        unanswered = entry.state in (ConnectionState.UDP, ConnectionState.SYN_RECV)
+        return unanswered and not any(
+            each.endpoint == entry.real and each.available for each in listener.service.destinations
+        )
+
+    def _schedule(
+        self, packet: Packet, listener: _Installed | None, *, replacing: _Entry | None
+    ) -> _Entry | Verdict:
+        """A new connection on the destination that the scheduler chooses, or why there is none."""
+        assert listener is not None
+        assert packet.protocol is not None
+        name = listener.service.name
+        if replacing is not None:
+            self._forget(replacing)
+        destination = self._choose(listener)
+        if destination is None:
+            return self._drop(name, Drop.NO_REAL_SERVER)
+        client = (packet.source, packet.source_port)
+        if self._find((packet.protocol, *client), real=destination.endpoint) is not None:
+            return self._drop(name, Drop.REPLY_TUPLE_IN_USE)
+        if not self._make_room():
+            return self._drop(name, Drop.TABLE_FULL)
+        self._born += 1
+        is_udp = packet.protocol is Protocol.UDP
+        entry = _Entry(
+            protocol=packet.protocol,
+            client=client,
+            virtual=(packet.destination, packet.destination_port),
+            real=destination.endpoint,
+            service=name,
+            state=ConnectionState.UDP if is_udp else ConnectionState.NONE,
+            born=self._born,
+        )
+        self._remember(entry)
+        listener.connections += 1
+        return entry
+
+    def _choose(self, installed: _Installed) -> Destination | None:
+        """The scheduler's choice by the loads of this moment."""
+        destinations = installed.service.destinations
+        tallies = [self._tally(installed.service.name, each.endpoint) for each in destinations]
+        loads = [
+            Load(weight=each.weight if each.takes_new else 0, active=tally.active, inactive=tally.inactive)
+            for each, tally in zip(destinations, tallies, strict=True)
+        ]
+        index = installed.scheduler.choose(loads)
+        return None if index is None else destinations[index]
+
+    def _make_room(self) -> bool:
+        """Whether there is room for one more; the oldest half-open connection gives way when there is none."""
+        if self._held < self._limit or self.sweep():
+            return True
+        half_open = [entry for entry in self._entries() if entry.state is ConnectionState.SYN_RECV]
+        if not half_open:
+            return False
+        self._forget(min(half_open, key=lambda entry: entry.born))
+        return True
+
+    def _step(self, entry: _Entry, packet: Packet, direction: Direction) -> None:
+        """Move the state machine by a packet, keep the counts exact, and begin the timeout anew."""
+        event = packet.event
+        if entry.protocol is Protocol.TCP and event is not None:
+            self._count(entry, -1)
+            entry.state = TRANSITIONS[direction][event][entry.state]
+            self._count(entry, 1)
+        entry.deadline = self._now + TIMEOUTS[entry.state]
+
+    def _entries(self) -> list[_Entry]:
+        return [entry for entries in self._by_client.values() for entry in entries]
+
+    def _remember(self, entry: _Entry) -> None:
+        self._by_client.setdefault(entry.key, []).append(entry)
+        self._held += 1
+        self._count(entry, 1)
+        self._tally(entry.service, entry.real).connections += 1
+
+    def _forget(self, entry: _Entry) -> None:
+        entries = self._by_client[entry.key]
+        entries.remove(entry)
+        if not entries:
+            del self._by_client[entry.key]
+        self._held -= 1
+        self._count(entry, -1)
+
+    # -- services and counters
+
+    def _put(self, service: Service) -> None:
+        taken = [
+            each for each in service.listeners if self._listeners.get(each, service.name) != service.name
+        ]
+        if taken:
+            raise ConfigError(
+                where=service.name,
+                problem=f"listener {taken[0]} belongs to {self._listeners[taken[0]]}",
+                fix="Remove it there first.",
+            )
+        scheduler = scheduler_class(service.scheduler)()
+        self._release(service.name)
+        self._listeners |= dict.fromkeys(service.listeners, service.name)
+        fresh = _Installed(service=service, scheduler=scheduler)
+        installed = self._installed.setdefault(service.name, fresh)
+        installed.service, installed.scheduler = service, scheduler
+
+    def _remove(self, name: str) -> None:
+        """Take a service and its totals away; its connections stay, and stay counted."""
+        self._release(name)
+        self._installed.pop(name, None)
+        for (service, endpoint), tally in self._tallies.items():
+            if service == name:
+                self._tallies[service, endpoint] = _Tally(active=tally.active, inactive=tally.inactive)
+
+    def _release(self, name: str) -> None:
+        self._listeners = {each: owner for each, owner in self._listeners.items() if owner != name}
+
+    def _service_at(self, protocol: Protocol, endpoint: Endpoint) -> _Installed | None:
+        name = self._listeners.get(Listener(address=endpoint[0], port=endpoint[1], protocol=protocol))
+        return None if name is None else self._installed[name]
+
+    def _tally(self, service: str, endpoint: Endpoint) -> _Tally:
+        return self._tallies.setdefault((service, endpoint), _Tally())
+
+    def _count(self, entry: _Entry, amount: int) -> None:
+        tally = self._tally(entry.service, entry.real)
+        if entry.state in ACTIVE_STATES:
+            tally.active += amount
+        else:
+            tally.inactive += amount
+
+    def _drop(self, service: str, reason: Drop) -> Verdict:
+        installed = self._installed.get(service)
+        (installed.drops if installed else self._drops)[reason] += 1
+        return drop(reason)

@@ -1,0 +1,98 @@
+"""A packet as a dataplane sees it, and what becomes of it. For simulation and tests; no bytes here."""
+
+from dataclasses import dataclass
+from enum import IntFlag, StrEnum
+from ipaddress import IPv4Address
+
+from shoal.dataplane.base import Drop
+from shoal.model import Protocol
+from shoal.model.tcp_states import TcpEvent, tcp_event
+
+IPV4_HEADER = 20
+L4_HEADER = {Protocol.TCP: 20, Protocol.UDP: 8}
+ICMP_HEADER = 8
+
+
+class TcpFlags(IntFlag):
+    """Flags of a TCP header, with their values on the wire (RFC 9293 3.1)."""
+
+    NONE = 0
+    FIN = 0x01
+    SYN = 0x02
+    RST = 0x04
+    PSH = 0x08
+    ACK = 0x10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packet:
+    """An IPv4 packet. ``protocol`` None is neither TCP nor UDP (an ICMP echo); its ports and flags mean
+    nothing.
+
+    ``fragment_offset`` is in bytes, a multiple of 8.
+    """
+
+    source: IPv4Address
+    destination: IPv4Address
+    protocol: Protocol | None = Protocol.TCP
+    source_port: int = 0
+    destination_port: int = 0
+    flags: TcpFlags = TcpFlags.NONE
+    ttl: int = 64
+    payload: bytes = b""
+    more_fragments: bool = False
+    fragment_offset: int = 0
+
+    @property
+    def length(self) -> int:
+        """The packet's length in bytes from the IPv4 header on, as the byte counters count it."""
+        header = ICMP_HEADER if self.protocol is None else L4_HEADER[self.protocol]
+        return IPV4_HEADER + header + len(self.payload)
+
+    @property
+    def event(self) -> TcpEvent | None:
+        """What its TCP flags say to the state machine."""
+        return tcp_event(
+            rst=TcpFlags.RST in self.flags,
+            syn=TcpFlags.SYN in self.flags,
+            fin=TcpFlags.FIN in self.flags,
+            ack=TcpFlags.ACK in self.flags,
+        )
+
+    @property
+    def opens(self) -> bool:
+        """Whether it may open a connection: any UDP packet, or a SYN without ACK, RST and FIN."""
+        if self.protocol is Protocol.TCP:
+            deciding = TcpFlags.SYN | TcpFlags.ACK | TcpFlags.RST | TcpFlags.FIN
+            return self.flags & deciding == TcpFlags.SYN
+        return self.protocol is Protocol.UDP
+
+
+class Action(StrEnum):
+    """What becomes of a packet. ``PASS``: it is not the dataplane's, and goes to the host untouched."""
+
+    PASS = "pass"
+    FORWARD = "forward"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The action; the packet as it leaves, when it is forwarded; the reason, when it is dropped."""
+
+    action: Action
+    packet: Packet | None = None
+    reason: Drop | None = None
+
+
+PASS = Verdict(action=Action.PASS)
+
+
+def forward(packet: Packet) -> Verdict:
+    """The verdict that sends a packet on."""
+    return Verdict(action=Action.FORWARD, packet=packet)
+
+
+def drop(reason: Drop) -> Verdict:
+    """The verdict that drops a packet."""
+    return Verdict(action=Action.DROP, reason=reason)

@@ -1,0 +1,102 @@
+"""The difference between the state a dataplane should be in and the one it is in, as steps. Pure.
+
+Order of steps: services that go and whose listener another one takes; then what is put, by name, except that
+whoever gives up a listener comes before whoever takes it; then the other services that go. Where services
+hand listeners round in a circle, one of them is first put without what it gives up.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from shoal.dataplane.base import DataplaneState, Destination, PutService, RemoveService, Service, Step
+from shoal.model import Listener
+
+
+def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
+    """The fewest steps from ``actual`` to ``desired``; empty when they mean the same.
+
+    The order of a service's listeners means nothing; that of its destinations does, since schedulers go by
+    it.
+    """
+    pending = {
+        name: service
+        for name, service in sorted(desired.services.items())
+        if name not in actual.services or not _same(service, actual.services[name])
+    }
+    taken = {listener for service in pending.values() for listener in service.listeners}
+    gone = sorted(actual.services.keys() - desired.services.keys())
+    first = [name for name in gone if not taken.isdisjoint(actual.services[name].listeners)]
+    held = {name: actual.services[name] for name in pending.keys() & actual.services.keys()}
+    return (
+        *(RemoveService(name=name) for name in first),
+        *_puts(pending, held=held),
+        *(RemoveService(name=name) for name in gone if name not in first),
+    )
+
+
+def _same(one: Service, other: Service) -> bool:
+    return replace(one, listeners=()) == replace(other, listeners=()) and set(one.listeners) == set(
+        other.listeners
+    )
+
+
+def _puts(pending: dict[str, Service], *, held: dict[str, Service]) -> list[Step]:
+    """Every pending service once; in a circle one of them twice. ``held`` is what they are now."""
+    steps: list[Step] = []
+    while pending:
+        owners = {listener: name for name, service in held.items() for listener in service.listeners}
+        blockers = {name: _blockers(service, owners=owners) for name, service in pending.items()}
+        name = next((name for name in pending if not blockers[name]), None)
+        if name is None:
+            name = min(min(each) for each in blockers.values())
+            wanted = {each for other in pending.keys() - {name} for each in pending[other].listeners}
+            kept = tuple(each for each in held[name].listeners if each not in wanted)
+            service = replace(held[name], listeners=kept)
+        else:
+            service = pending.pop(name)
+        steps.append(PutService(service=service, changes=changes(service, held.get(name))))
+        held[name] = service
+    return steps
+
+
+def _blockers(service: Service, *, owners: Mapping[Listener, str]) -> set[str]:
+    """The other services that hold a listener which this one takes."""
+    return {owners.get(listener, service.name) for listener in service.listeners} - {service.name}
+
+
+def changes(new: Service, old: Service | None) -> tuple[str, ...]:
+    """What differs, for people: ``weight of 10.0.1.21:80 1 -> 3``, ``added 10.0.1.23:80``."""
+    if old is None:
+        old = replace(new, listeners=(), destinations=())
+    said = [f"added listener {each}" for each in new.listeners if each not in old.listeners]
+    said += [f"removed listener {each}" for each in old.listeners if each not in new.listeners]
+    settings = (("scheduler", new.scheduler, old.scheduler), ("method", str(new.method), str(old.method)))
+    said += [f"{setting} {before} -> {after}" for setting, after, before in settings if before != after]
+    return (*said, *_destination_changes(new, old))
+
+
+def _destination_changes(new: Service, old: Service) -> list[str]:
+    before = {each.endpoint: each for each in old.destinations}
+    after = {each.endpoint: each for each in new.destinations}
+    said: list[str] = []
+    for endpoint, destination in after.items():
+        said += _changes_of(destination, before.get(endpoint))
+    said += [f"removed {_shown(each)}" for endpoint, each in before.items() if endpoint not in after]
+    if [each for each in before if each in after] != [each for each in after if each in before]:
+        said.append("order of the real servers")
+    return said
+
+
+def _changes_of(new: Destination, old: Destination | None) -> list[str]:
+    if old is None:
+        return [f"added {_shown(new)}" + ("" if new.available else ", down")]
+    said = []
+    if new.weight != old.weight:
+        said.append(f"weight of {_shown(new)} {old.weight} -> {new.weight}")
+    if new.available != old.available:
+        said.append(f"{_shown(new)} {'up' if new.available else 'down'}")
+    return said
+
+
+def _shown(destination: Destination) -> str:
+    return f"{destination.address}:{destination.port}"
