@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from frames import ACK, SYN, frame
-
 from shoal.dataplane.base import Destination, PutService, Service
 from shoal.dataplane.ebpf.abi import INTERFACE_FLAGS, ffi
 from shoal.dataplane.ebpf.backend import EbpfDataplane
-from shoal.dataplane.ebpf.libbpf import Object, check, lib, options, test_packet
+from shoal.dataplane.ebpf.libbpf import Object, check, lib, options, run_packet
 from shoal.model import ForwardingMethod, Listener, Protocol
 
 HERE = Path(__file__).parent
@@ -136,7 +135,7 @@ def fill(harness: Harness, shoal: int, lookup: int, flows: int) -> None:
         harness.run(flows)
     known = frame(macs=MACS, source=(CLIENT, 1024), destination=(VIP, 80))
     for program, verdict in ((shoal, XDP_REDIRECT), (lookup, XDP_TX)):
-        got, _ = test_packet(program, known)
+        got, _ = run_packet(program, known)
         if got != verdict:
             sys.exit(f"packet_cost: verdict {got} instead of {verdict}: the flows are not established")
     harness.plan(flows, template(ACK), sequential=False)

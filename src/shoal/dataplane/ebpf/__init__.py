@@ -1,4 +1,4 @@
-"""The eBPF dataplane: programs in ``bpf/``, loaded through libbpf and pinned, so that they outlive ``lvsd``."""
+"""The eBPF dataplane: programs in ``bpf/``, loaded through libbpf and pinned, so they outlive ``lvsd``."""
 
 from shoal.dataplane.ebpf.backend import EbpfDataplane, open_dataplane
 

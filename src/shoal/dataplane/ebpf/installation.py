@@ -1,8 +1,8 @@
 """Services as they stand in the maps: writing one in a single flip, and reading them all back.
 
-A service points to an immutable configuration (members with their weights, and a ring). A change writes a new one
-beside the old, then moves the pointer with one store. Destinations keep their number as long as connections refer to
-them, so that counts and connections outlive any change.
+A service points to an immutable configuration (members with their weights, and a ring). A change writes a new
+one beside the old, then moves the pointer with one store. Destinations keep their number as long as connections
+refer to them, so that counts and connections outlive any change.
 """
 
 import time

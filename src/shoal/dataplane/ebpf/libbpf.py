@@ -188,7 +188,7 @@ def run_program(program: int, argument: Any) -> None:
     check(lib.bpf_prog_test_run_opts(program, opts), problem="cannot run a control program")
 
 
-def test_packet(program: int, frame: bytes, *, context: Any = None) -> tuple[int, bytes]:
+def run_packet(program: int, frame: bytes, *, context: Any = None) -> tuple[int, bytes]:
     """BPF_PROG_TEST_RUN: the program's verdict on a frame, and the frame as it left it."""
     room = ffi.new("char[]", len(frame) + 512)
     opts = options(
