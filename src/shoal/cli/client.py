@@ -30,7 +30,6 @@ class Client:
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
-        self._http = httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://shoal")
 
     def get(self, path: str, **query: str | int | float) -> Any:
         """The answer to a GET. ``wait`` in the query prolongs the time that the answer may take."""
@@ -41,31 +40,35 @@ class Client:
         return self._request("POST", path, json=body, timeout=TIMEOUT)
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
+        _check_socket(self._socket)
+        transport = httpx.HTTPTransport(uds=str(self._socket))
         try:
-            answer = self._http.request(method, f"/v1/{path}", **arguments)
-        except httpx.TimeoutException as error:
-            raise _unreachable(self._socket, "lvsd does not answer") from error
+            with httpx.Client(transport=transport, base_url="http://shoal") as http:
+                answer = http.request(method, f"/v1/{path}", **arguments)
         except httpx.TransportError as error:
-            raise _unreachable(self._socket, _reason(self._socket)) from error
+            raise UnavailableError(
+                problem="lvsd does not answer",
+                where=str(self._socket),
+                fix="see the log of `shoal run`, which starts it again when it dies",
+            ) from error
         if answer.is_success:
             return answer.json()
         raise _error(answer)
 
 
-def _reason(socket: Path) -> str:
+def _check_socket(socket: Path) -> None:
     try:
         socket.stat()
-    except PermissionError:
-        return "this user may not talk to Shoal"
-    except FileNotFoundError:
-        return "Shoal is not running here"
-    return "lvsd is not answering"
-
-
-def _unreachable(socket: Path, problem: str) -> UnavailableError:
-    return UnavailableError(
-        problem=problem, where=str(socket), fix="start it with `shoal run`, or name its --run-dir; be root"
-    )
+    except FileNotFoundError as error:
+        raise UnavailableError(
+            problem="Shoal is not running here",
+            where=str(socket),
+            fix="start it with `shoal run`, or name the --run-dir that it was started with",
+        ) from error
+    except PermissionError as error:
+        raise ForbiddenError(
+            problem="this user may not talk to Shoal", where=str(socket), fix="be root: sudo shoal ..."
+        ) from error
 
 
 def _error(answer: httpx.Response) -> ShoalError:
