@@ -134,6 +134,7 @@ struct member {
 	__u32 destination;
 	__u32 weight;
 	__u32 candidate;		/* 0: the scheduler passes over it */
+	__u32 reserved;
 };
 
 /* With its members and its ring: immutable once a service points to it, but for the cursor. */

@@ -4,6 +4,12 @@
 #include <stddef.h>
 #include <linux/pkt_cls.h>
 #include "verdict.h"
+
+static __always_inline __u32 ingress_interface(const struct __sk_buff *context)
+{
+	return context->ifindex;
+}
+
 #include "next_hop.h"
 #include "forward_nat.h"
 

@@ -2,6 +2,12 @@
 /* The XDP entries: frames as a driver receives them. What XDP cannot do it passes on to the TC entry, unrewritten. */
 #define SHOAL_CONTEXT struct xdp_md
 #include "verdict.h"
+
+static __always_inline __u32 ingress_interface(const struct xdp_md *context)
+{
+	return context->ingress_ifindex;
+}
+
 #include "next_hop.h"
 #include "forward_nat.h"
 
@@ -14,7 +20,7 @@ static __always_inline __u32 frame_length(const struct xdp_md *context)
 static __always_inline int can_send(const struct xdp_md *context, const struct route *route, int outcome)
 {
 	return outcome == OUTCOME_SEND &&
-	       (route->hop.ifindex == context->ingress_ifindex || route->flags & SHOAL_XDP_TARGET);
+	       (route->hop.ifindex == ingress_interface(context) || route->flags & SHOAL_XDP_TARGET);
 }
 
 static __always_inline void mend_l4_checksum(struct xdp_md *context, const struct headers *headers,
@@ -39,7 +45,7 @@ static __always_inline int verdict_of(const struct xdp_md *context, int outcome,
 		return XDP_PASS;
 	if (outcome == OUTCOME_DROP)
 		return XDP_DROP;
-	if (route->hop.ifindex == context->ingress_ifindex)
+	if (route->hop.ifindex == ingress_interface(context))
 		return XDP_TX;
 	return bpf_redirect(route->hop.ifindex, 0);
 }

@@ -55,7 +55,7 @@ static __always_inline enum outcome find_route(SHOAL_CONTEXT *context, struct ro
 	struct bpf_fib_lookup question = {
 		.family = AF_INET,
 		.l4_protocol = packet->protocol,
-		.ifindex = context->ingress_ifindex,
+		.ifindex = ingress_interface(context),
 		.ipv4_src = source,
 		.ipv4_dst = destination,
 	};

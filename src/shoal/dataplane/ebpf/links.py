@@ -129,7 +129,7 @@ class Links:
         wants_xdp = hook is Hook.XDP or (hook is Hook.AUTO and not interface.is_virtual)
         reason = "as configured" if hook is not Hook.AUTO else f"auto: {interface.kind or 'physical'}"
         if not wants_xdp:
-            self._drop_pin(interface, "xdp")
+            self._pin("xdp", interface.name).unlink(missing_ok=True)
         elif refusal := self._attach_xdp(interface):
             reason = f"XDP refused ({refusal})"
         else:
@@ -138,7 +138,7 @@ class Links:
         self.attachments.append(Attachment(interface=interface.name, hook=how, reason=reason))
 
     def _attach_tc(self, interface: Interface) -> str:
-        pin = self._folder / f"{interface.name}.tcx"
+        pin = self._pin("tcx", interface.name)
         if self._use_tcx:
             if _adopt(pin, self._programs.tc, interface.index):
                 return "tcx"
@@ -147,13 +147,13 @@ class Links:
                 check(result, problem="cannot attach a TC program", where=interface.name)
                 return "tcx"
         _clsact(self._programs.tc, interface.index)
-        (self._folder / f"{interface.name}.clsact").mkdir(exist_ok=True)
+        self._pin("clsact", interface.name).mkdir(exist_ok=True)
         return "clsact"
 
     def _attach_xdp(self, interface: Interface) -> str:
         """The reason why it did not work; empty when it did."""
         program = self._programs.xdp_local if interface.is_virtual else self._programs.xdp
-        pin = self._folder / f"{interface.name}.xdp"
+        pin = self._pin("xdp", interface.name)
         try:
             if not _adopt(pin, program, interface.index):
                 result = _link(pin, program, interface.index, kind=BPF_XDP, flags=XDP_FLAGS_DRV_MODE)
@@ -162,16 +162,18 @@ class Links:
             return error.problem
         return ""
 
-    def _drop_pin(self, interface: Interface, kind: str) -> None:
-        (self._folder / f"{interface.name}.{kind}").unlink(missing_ok=True)
+    def _pin(self, kind: str, interface: str) -> Path:
+        """Where an attachment is pinned. A bpffs refuses dots; a colon cannot be part of an interface's name."""
+        return self._folder / f"{kind}-{interface.replace('.', ':')}"
 
     def remove(self, interfaces: dict[str, int]) -> None:
         """Detach everything, from the interfaces (name to index) that still exist."""
         for pin in sorted(self._folder.iterdir()):
-            if pin.suffix == ".clsact":
-                if pin.stem in interfaces:
-                    _detach_clsact(interfaces[pin.stem])
-                pin.rmdir()
-            else:
+            kind, _, name = pin.name.partition("-")
+            if kind != "clsact":
                 pin.unlink()
+                continue
+            if (index := interfaces.get(name.replace(":", "."))) is not None:
+                _detach_clsact(index)
+            pin.rmdir()
         self._folder.rmdir()

@@ -17,24 +17,27 @@ class Table:
     """
 
     def __init__(self, descriptor: int, element: str, entries: int) -> None:
-        size = ffi.sizeof(element) * entries
+        self._stride = -(-ffi.sizeof(element) // 8) * 8  # array_map_alloc(), kernel/bpf/arraymap.c
+        size = self._stride * entries
         self._memory = mmap.mmap(descriptor, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE, mmap.MAP_SHARED)
-        self._elements: Any = ffi.cast(f"{element} *", ffi.from_buffer(self._memory))
+        self._bytes: Any = ffi.cast("char *", ffi.from_buffer(self._memory))
+        self._pointer = ffi.typeof(f"{element} *")
         self.entries = entries
 
     def __len__(self) -> int:
         return self.entries
 
-    def __getitem__(self, index: int) -> Any:
+    def _at(self, index: int) -> Any:
         if not 0 <= index < self.entries:
             raise IndexError(index)
-        return self._elements[index]
+        return ffi.cast(self._pointer, self._bytes + index * self._stride)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._at(index)[0]
 
     def store(self, index: int, value: Any) -> None:
         """Replace a whole element, word by word; nobody may be reading it yet."""
-        if not 0 <= index < self.entries:
-            raise IndexError(index)
-        self._elements[index] = value
+        self._at(index)[0] = value
 
 
 class Dictionary:

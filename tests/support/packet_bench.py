@@ -1,0 +1,96 @@
+"""The eBPF dataplane on a bench: packets go in by BPF_PROG_TEST_RUN, verdict and packet come out."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from support.namespaces import bpffs, inside, run
+
+from shoal.dataplane.base import Drop
+from shoal.dataplane.ebpf.abi import INTERFACE_FLAGS, STATES, TICK_SECONDS, ffi
+from shoal.dataplane.ebpf.backend import EbpfDataplane, find_interfaces
+from shoal.dataplane.ebpf.libbpf import run_packet
+
+XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
+TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT = 0, 2, 7
+PASS, DROP, SEND = "pass", "drop", "send"
+_VERDICTS = {
+    "shoal_xdp": {XDP_PASS: PASS, XDP_DROP: DROP, XDP_TX: SEND, XDP_REDIRECT: SEND},
+    "shoal_tc": {TC_ACT_OK: PASS, TC_ACT_SHOT: DROP, TC_ACT_REDIRECT: SEND},
+}
+NEIGHBOUR_MAC = "02:00:00:00:0f:fe"
+
+
+class PacketBench:
+    """A router whose every route leads to one interface with one neighbour, and a program to feed."""
+
+    def __init__(self, namespace: str, pins: Path, program: str, *, max_connections: int) -> None:
+        self.namespace = namespace
+        self.pins = pins
+        self.program = program
+        with inside(namespace):
+            (self.interface,) = find_interfaces(["out"])
+            self.dataplane = EbpfDataplane(pins, max_connections=max_connections)
+        flags = self.dataplane._loaded.dictionary("interfaces")
+        way_out = ffi.new("__u32 *", INTERFACE_FLAGS["SHOAL_XDP_TARGET"])
+        flags.put(ffi.new("__u32 *", self.interface.index), way_out)
+
+    def send(self, frame: bytes) -> tuple[str, bytes, Drop | None]:
+        """Verdict, the frame as the program left it, and the reason of a drop."""
+        before = self._drops()
+        with inside(self.namespace):
+            code, after = run_packet(self.dataplane._loaded.program(self.program), frame)
+        verdict = _VERDICTS[self.program][code]
+        grown = [drop for drop, count in self._drops().items() if count > before.get(drop, 0)]
+        assert len(grown) == (verdict == DROP), f"verdict {verdict}, counted {grown}"
+        return verdict, after, grown[0] if grown else None
+
+    def _drops(self) -> dict[Drop, int]:
+        counters = self.dataplane.counters()
+        totals = dict(counters.drops)
+        for service in counters.services.values():
+            for drop, count in service.drops.items():
+                totals[drop] = totals.get(drop, 0) + count
+        return totals
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass for the connections: their deadlines come nearer."""
+        ticks = round(seconds / TICK_SECONDS)
+        table = self.dataplane._loaded.table("connections4")
+        for number in range(len(table)):
+            for slot in table[number].slot:
+                if slot.word & 0xFF > STATES["SHOAL_BUSY"]:
+                    slot.expires = slot.expires - ticks & 0xFFFFFFFF
+
+    def reopen(self) -> None:
+        """Let go of the dataplane and take it over again."""
+        size = self.dataplane.counters().connections_limit
+        self.dataplane.close()
+        with inside(self.namespace):
+            self.dataplane = EbpfDataplane(self.pins, max_connections=size)
+
+
+@contextlib.contextmanager
+def packet_bench(program: str = "shoal_xdp", *, max_connections: int = 1024) -> Iterator[PacketBench]:
+    """A bench in a namespace and a bpffs of its own."""
+    namespace = "sb-bench"
+    if Path(f"/run/netns/{namespace}").exists():
+        run(f"ip netns del {namespace}")
+    run(f"ip netns add {namespace}")
+    try:
+        run(f"ip -n {namespace} link add out type veth peer name far")
+        for link in ("lo", "out", "far"):
+            run(f"ip -n {namespace} link set {link} up")
+        run(f"ip -n {namespace} address add 192.168.255.1/30 dev out")
+        run(f"ip -n {namespace} neigh replace 192.168.255.2 lladdr {NEIGHBOUR_MAC} dev out nud permanent")
+        run(f"ip -n {namespace} route add default via 192.168.255.2")
+        run(f"ip netns exec {namespace} sysctl -qw net.ipv4.ip_forward=1")
+        with tempfile.TemporaryDirectory(prefix="shoal-bench-") as folder, bpffs(Path(folder)) as mounted:
+            bench = PacketBench(namespace, mounted / "pins", program, max_connections=max_connections)
+            try:
+                yield bench
+            finally:
+                bench.dataplane.remove()
+    finally:
+        run(f"ip netns del {namespace}")
