@@ -75,7 +75,8 @@ class Running(Timed):
 class Engine:
     """Runs attempts, deadlines and a few other descriptors. Not thread-safe; ``turn`` is the loop's body.
 
-    ``lag`` is by how many seconds the last slot of the wheel was late: how busy this thread is.
+    ``lag`` is by how many seconds the last slot of the wheel was late: how busy this thread is. ``ended``
+    counts the attempts that came to an outcome.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -87,6 +88,7 @@ class Engine:
         self._costly: set[Running] = set()
         self._queue: deque[Running] = deque()
         self.lag = 0.0
+        self.ended = 0
 
     @property
     def in_flight(self) -> int:
@@ -102,8 +104,11 @@ class Engine:
 
         A deadline that has moved on by then is waited for anew.
         """
-        if timed.deadline is not None and not 0 < timed.slot <= self._wheel.slot(timed.deadline):
-            timed.slot = self._wheel.put(timed, at=timed.deadline)
+        if timed.deadline is not None:
+            slot = self._wheel.slot(timed.deadline)
+            if not 0 < timed.slot <= slot:
+                timed.slot = slot
+                self._wheel.put(timed, slot=slot)
 
     def start(self, attempt: Attempt, *, timeout: float, ended: Ended) -> Running:
         """Run an attempt. ``ended`` is called once, never from within this call; not if it is abandoned."""
@@ -123,6 +128,7 @@ class Engine:
         """End an attempt with an outcome."""
         if not running.over:
             self._close(running)
+            self.ended += 1
             running.ended(outcome, now)
 
     def watch(self, descriptor: int, *, events: int, ready: Callable[[int], None]) -> None:
@@ -136,17 +142,19 @@ class Engine:
         self._epoll.unregister(descriptor)
 
     def turn(self, *, longest: float = _LONGEST_WAIT) -> None:
-        """Do what is due, wait at most ``longest`` seconds for something to happen, and see to it."""
-        now = self._clock()
+        """Wait at most ``longest`` seconds for something to happen or to be due, and see to it."""
         slot = self._wheel.next_slot()
+        wait = longest if slot is None else min(longest, max(0.0, slot - self._clock()))
+        events = self._epoll.poll(wait, _READY_AT_ONCE)
+        while events:
+            self._run_ready(events)
+            # An answer that is here must be taken before its timeout is believed: it may be this thread that
+            # is late.
+            events = self._epoll.poll(0, _READY_AT_ONCE) if len(events) == _READY_AT_ONCE else []
+        now = self._clock()
         if slot is not None and slot <= now:
             self.lag = now - slot
             self._run_due(now)
-            slot = self._wheel.next_slot()
-        wait = longest if slot is None else min(longest, max(0.0, slot - self._clock()))
-        events = self._epoll.poll(wait, _READY_AT_ONCE)
-        if events:
-            self._run_ready(events)
 
     def close(self) -> None:
         """Abandon everything, processes included."""
@@ -170,7 +178,7 @@ class Engine:
             if deadline <= now:
                 timed.due(now)
             else:
-                timed.slot = self._wheel.put(timed, at=deadline)
+                self.wake(timed)
 
     def _run_ready(self, events: list[tuple[int, int]]) -> None:
         # Looked up before any of them runs: a descriptor closed by the first may be another attempt's by the

@@ -1,5 +1,6 @@
 """When each target is due: phases that spread the load, and the timing wheel that finds who is due. Pure."""
 
+import math
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -31,6 +32,16 @@ def phases(intervals: Sequence[float]) -> tuple[float, ...]:
     return tuple(offsets)
 
 
+def first_regular(*, first: float, origin: float, phase: float, interval: float) -> float:
+    """When the regular probes of a target begin that is asked a first time, out of turn, at ``first``.
+
+    Not sooner than half an interval later, or the first round would meet the regular probes and double the
+    load.
+    """
+    begin = origin + phase
+    return begin + interval * max(0, math.ceil((first + interval / 2 - begin) / interval))
+
+
 class Wheel(Generic[Item]):
     """A hashed timing wheel: putting an item in and taking it out cost the same however many there are."""
 
@@ -47,14 +58,13 @@ class Wheel(Generic[Item]):
 
     def slot(self, at: float) -> int:
         """The slot in which an item for that time is handed out; slots count from 1, for ever."""
-        return max(int((at - self._origin) / SLOT) + 1, self._tick + 1)
+        slot = int((at - self._origin) / SLOT)
+        return slot + 1 if slot >= self._tick else self._tick + 1
 
-    def put(self, item: Item, *, at: float) -> int:
-        """Let ``due`` hand the item out once ``at`` has come, in the next slot at the earliest."""
-        tick = self.slot(at)
-        self._slots[tick % SLOTS].append((tick, item))
+    def put(self, item: Item, *, slot: int) -> None:
+        """Let ``due`` hand the item out once this slot, one of ``slot``, has come."""
+        self._slots[slot % SLOTS].append((slot, item))
         self._held += 1
-        return tick
 
     def due(self, now: float) -> list[tuple[int, Item]]:
         """The items whose time has come, with their slots, earliest first; each is handed out once."""

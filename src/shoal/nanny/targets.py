@@ -23,7 +23,7 @@ from shoal.nanny.machine import (
 from shoal.nanny.memory import LastKnown
 from shoal.nanny.probes import prepare
 from shoal.nanny.questions import Asker, Question, questions
-from shoal.nanny.schedule import FIRST_ROUND_SPACING, phases
+from shoal.nanny.schedule import FIRST_ROUND_SPACING, first_regular, phases
 
 _DEADLINE_REACHED = DeadlineReached()
 _WORDS: Mapping[Health, Literal["unknown", "up", "down"]] = {
@@ -136,8 +136,9 @@ class Targets:
         for (question, askers), offset in zip(asked.items(), offsets, strict=True):
             target_ = self._targets.get(question)
             if target_ is None:
+                regular = first_regular(first=first, origin=now, phase=offset, interval=question.interval)
                 machine = _machine(
-                    question, first=first, regular=now + offset, remembered=known.get(question.identity)
+                    question, first=first, regular=regular, remembered=known.get(question.identity)
                 )
                 target_ = Target(question, askers, machine=machine, engine=self._engine, tell=self._tell)
                 first += FIRST_ROUND_SPACING
