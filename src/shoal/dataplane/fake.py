@@ -300,7 +300,7 @@ class FakeDataplane(Dataplane):
         return None if index is None else destinations[index]
 
     def _make_room(self) -> bool:
-        """Whether there is room for one more; the oldest half-open connection gives way when there is none."""
+        """Whether there is room for one more; if need be the oldest half-open connection gives way."""
         if self._held < self._limit or self.sweep():
             return True
         half_open = [entry for entry in self._entries() if entry.state is ConnectionState.SYN_RECV]

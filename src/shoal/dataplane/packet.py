@@ -46,6 +46,8 @@ class Packet:
     @property
     def length(self) -> int:
         """The packet's length in bytes from the IPv4 header on, as the byte counters count it."""
+        if self.fragment_offset:
+            return IPV4_HEADER + len(self.payload)
         header = ICMP_HEADER if self.protocol is None else L4_HEADER[self.protocol]
         return IPV4_HEADER + header + len(self.payload)
 

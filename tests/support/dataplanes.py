@@ -1,0 +1,105 @@
+"""Dataplanes under the contract tests, each behind the same small adapter.
+
+A dataplane that takes bytes derives from ``FramesUnderTest`` and is entered in ``DATAPLANES``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from shoal.dataplane.base import Dataplane, Drop
+from shoal.dataplane.fake import FakeDataplane
+from shoal.dataplane.packet import Action, Packet, Verdict
+from support.packets import INTACT, Damage, decode_packet, encode_packet
+
+
+class DataplaneUnderTest(ABC):
+    """A dataplane, a way to send it packets, and its clock."""
+
+    dataplane: Dataplane
+
+    @abstractmethod
+    def send(self, packet: Packet) -> Verdict:
+        """What becomes of a packet now."""
+
+    @abstractmethod
+    def advance(self, seconds: float) -> None:
+        """Let time pass, as far as connections are concerned."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Take away whatever was installed."""
+
+
+class FramesUnderTest(DataplaneUnderTest):
+    """A dataplane that takes Ethernet frames. Every frame that it forwards must be right in each checksum."""
+
+    @abstractmethod
+    def send_frame(self, frame: bytes) -> tuple[Action, bytes, Drop | None]:
+        """What becomes of a frame: the action, the frame afterwards, and the reason of a drop."""
+
+    def send(self, packet: Packet) -> Verdict:
+        """Send the packet as a frame, and read what comes out."""
+        return self.send_damaged(packet, INTACT)
+
+    def send_damaged(self, packet: Packet, damage: Damage) -> Verdict:
+        """Send a packet with something wrong in its frame."""
+        frame = encode_packet(packet, damage=damage)
+        action, result, reason = self.send_frame(frame)
+        if action is not Action.FORWARD:
+            if action is Action.PASS:
+                assert result == frame, "a packet that is not ours was changed"
+            return Verdict(action=action, reason=reason)
+        decoded = decode_packet(result)
+        assert decoded.ip_checksum_ok
+        assert decoded.l4_checksum_ok
+        return Verdict(action=action, packet=decoded.packet)
+
+
+class FakeUnderTest(DataplaneUnderTest):
+    """The fake, by objects."""
+
+    def __init__(self) -> None:
+        self.dataplane: FakeDataplane = FakeDataplane()
+        self._now = 1000.0
+
+    def send(self, packet: Packet) -> Verdict:
+        """Forward the packet now."""
+        return self.dataplane.forward(packet, now=self._now)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock."""
+        self._now += seconds
+        self.dataplane.advance(self._now)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self.dataplane.remove()
+
+
+class FakeByFramesUnderTest(FramesUnderTest):
+    """The fake, by frames: proves that a packet survives its encoding."""
+
+    def __init__(self) -> None:
+        self._fake = FakeUnderTest()
+        self.dataplane = self._fake.dataplane
+
+    def send_frame(self, frame: bytes) -> tuple[Action, bytes, Drop | None]:
+        """Forward the packet that the frame holds."""
+        verdict = self._fake.send(decode_packet(frame).packet)
+        result = frame if verdict.packet is None else encode_packet(verdict.packet)
+        return verdict.action, result, verdict.reason
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock."""
+        self._fake.advance(seconds)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._fake.close()
+
+
+DATAPLANES: dict[str, Callable[[], DataplaneUnderTest]] = {
+    "fake": FakeUnderTest,
+    "fake-frames": FakeByFramesUnderTest,
+}
+"""What the contract tests run against: each call makes a fresh one for 1,024 connections."""
