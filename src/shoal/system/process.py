@@ -3,10 +3,12 @@
 import ctypes
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from shoal.errors import UnavailableError
 
+PATIENCE = 0.2  # s
 _PR_SET_NAME = 15  # include/uapi/linux/prctl.h
 
 
@@ -26,15 +28,13 @@ class ProcessLock:
         """Take the lock at ``path`` and write our pid into it. UnavailableError: another ``what`` has it."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _lock(descriptor):
             os.close(descriptor)
             raise UnavailableError(
                 problem=f"another {what} runs already (process {_written_pid(path) or 'unknown'})",
                 where=str(path),
                 fix="stop that one first, or give this one a --run-dir of its own",
-            ) from error
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         return cls(descriptor)
@@ -42,6 +42,20 @@ class ProcessLock:
     def release(self) -> None:
         """Let go of it; the file stays, so that nobody can lock a file that another has just removed."""
         os.close(self._descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock it within ``PATIENCE``: a dying predecessor, or one who only looks, may have it for a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.005)
+        else:
+            return True
 
 
 def lock_holder(path: Path) -> int | None:

@@ -41,6 +41,7 @@ class Rendezvous:
         """Stop listening and disconnect everybody."""
         self._loop.remove_reader(self._listener)
         self._listener.close()
+        self._path.unlink(missing_ok=True)
         for channel in list(self._channels):
             self._drop(channel)
 
