@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shoal.model import Probe, Protocol, TcpProbe
 from shoal.nanny.engine import Engine
-from shoal.nanny.machine import Outcome
+from shoal.nanny.machine import Outcome, Verdict
 from shoal.nanny.probes import prepare
 from shoal.nanny.questions import Question
 
@@ -76,9 +76,15 @@ def wait_until(done: Callable[[], bool]) -> None:
 
 
 @contextlib.contextmanager
-def server(talk: Conversation, *, context: ssl.SSLContext | None = None, port: int = 0) -> Iterator[int]:
+def server(
+    talk: Conversation,
+    *,
+    context: ssl.SSLContext | None = None,
+    address: str = "127.0.0.1",
+    port: int = 0,
+) -> Iterator[int]:
     """A TCP server that treats every connection, one after the other, with ``talk``; gives its port."""
-    with socket.create_server(("127.0.0.1", port), backlog=128) as listener:
+    with socket.create_server((address, port), backlog=128) as listener:
         closing = threading.Event()
         thread = threading.Thread(target=_serve, args=(listener, talk, context, closing))
         thread.start()
@@ -161,6 +167,25 @@ def closed_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def is_alive(pid_file: Path) -> bool:
+    """Whether the process whose id is in the file runs (a zombie does not)."""
+    try:
+        state = Path(f"/proc/{int(pid_file.read_text())}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def ok(reason: str) -> Outcome:
+    """A pass."""
+    return Outcome(Verdict.PASS, reason)
+
+
+def bad(reason: str) -> Outcome:
+    """A failure."""
+    return Outcome(Verdict.FAIL, reason)
 
 
 def certificate(folder: Path, name: str) -> Path:
