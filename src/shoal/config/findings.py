@@ -56,10 +56,10 @@ class Findings:
             self._found.append((path, ConfigError(problem=problem, fix=fix)))
             self.distrust(path)
 
-    def read(self, path: TablePath, notation: Callable[[S], T], value: S) -> T | None:
+    def read(self, path: TablePath, notation: Callable[[S], T], *, of: S) -> T | None:
         """A value by its notation; None when it breaks it, which is then reported."""
         try:
-            return notation(value)
+            return notation(of)
         except ConfigError as error:
             self.report(path, problem=error.problem, fix=error.fix)
             return None

@@ -85,7 +85,7 @@ def _syntax(message: str, text: str, *, source: str) -> ConfigErrors:
 def _key(document: Document, findings: Findings) -> bytes:
     table = document.cluster
     if table.key_file:
-        return findings.read(("cluster", "key_file"), key.read, table.key_file) or b""
+        return findings.read(("cluster", "key_file"), key.read, of=table.key_file) or b""
     if table.key:
-        return findings.read(("cluster", "key"), key.check, table.key.encode()) or b""
+        return findings.read(("cluster", "key"), key.check, of=table.key.encode()) or b""
     return b""

@@ -35,7 +35,7 @@ def dead_time(table: ClusterTable) -> float:
 
 
 def _check_cluster(table: ClusterTable, findings: Findings, *, peers: bool) -> None:
-    findings.read(("cluster", "name"), notation.name, table.name)
+    findings.read(("cluster", "name"), notation.name, of=table.name)
     least = round(FEWEST_DEAD_INTERVALS * table.heartbeat_interval, 9)
     if dead_time(table) < least:
         findings.report(
@@ -67,14 +67,14 @@ def _check_paths(document: Document, findings: Findings) -> None:
             fix='Add [paths.public] with interface = "eth0" or the like.',
         )
     for name, path in document.paths.items():
-        findings.read(("paths", name), notation.name, name)
+        findings.read(("paths", name), notation.name, of=name)
         if name in ("name", "priority"):
             findings.report(
                 ("paths", name),
                 problem=f"a path cannot be called {name}, since routers have a key of that name",
                 fix="Give the path another name.",
             )
-        findings.read(("paths", name, "interface"), notation.interface, path.interface)
+        findings.read(("paths", name, "interface"), notation.interface, of=path.interface)
 
 
 def _check_routers(routers: Iterable[RouterTable], findings: Findings, *, paths: Iterable[str]) -> Fixed:
@@ -87,7 +87,7 @@ def _check_routers(routers: Iterable[RouterTable], findings: Findings, *, paths:
         findings.report(("routers",), problem=problem, fix=f"Use at most {MAX_ROUTERS}.")
     for router in routers:
         at = (*router.at, "name")
-        findings.read(at, notation.name, router.name)
+        findings.read(at, notation.name, of=router.name)
         if names.setdefault(router.name, at) != at:
             findings.report(
                 at, problem=f"a second router is called {router.name}", fix="Give each its own name."
@@ -111,7 +111,7 @@ def _check_fixed_addresses(
             findings.report(at, problem=f"{path!r} is neither a key of a router nor a path", fix=hint)
             findings.distrust((*router.at, meant or path))
             continue
-        address = findings.read(at, notation.routable_address, text)
+        address = findings.read(at, notation.routable_address, of=text)
         if address is None:
             continue
         if address in fixed:
@@ -144,7 +144,7 @@ def _check_gateways(document: Document, findings: Findings, *, fixed: Fixed) -> 
     gateways: dict[IPv4Address, str] = {}
     for path, table in document.paths.items():
         at = ("paths", path, "gateway")
-        found = findings.read(at, notation.gateway, table.gateway) if table.gateway else None
+        found = findings.read(at, notation.gateway, of=table.gateway) if table.gateway else None
         if found is None:
             continue
         if found.ip in fixed:

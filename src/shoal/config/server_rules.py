@@ -61,7 +61,7 @@ def check_virtual_servers(
     names: dict[str, TablePath] = {}
     for server in document.virtual_servers:
         at = (*server.at, "name")
-        findings.read(at, notation.name, server.name)
+        findings.read(at, notation.name, of=server.name)
         if names.setdefault(server.name, at) != at:
             problem = f"a second virtual server is called {server.name}"
             findings.report(at, problem=problem, fix="Give each its own name.")
@@ -78,7 +78,7 @@ def _check_listeners(
         if not server.listen:
             findings.report(at, problem="there is no listener", fix='Add one, such as "192.0.2.10:80/tcp".')
         for index, text in enumerate(server.listen):
-            found = findings.read((*at, index), notation.listener, text)
+            found = findings.read((*at, index), notation.listener, of=text)
             if found is None:
                 continue
             if found.address in taken:
@@ -103,11 +103,11 @@ def _check_real_servers(server: VirtualServerTable, findings: Findings, *, virtu
         findings.report(at, problem="there is no real server", fix='Add one, such as "10.0.1.21:80".')
     for index, each in enumerate(server.real_servers):
         if isinstance(each, str):
-            findings.read((*at, index), notation.endpoint, each)
+            findings.read((*at, index), notation.endpoint, of=each)
         else:
-            findings.read((*at, index, "address"), notation.address, each.address)
+            findings.read((*at, index, "address"), notation.address, of=each.address)
             if each.name:
-                findings.read((*at, index, "name"), notation.name, each.name)
+                findings.read((*at, index, "name"), notation.name, of=each.name)
     if len(server.real_servers) > MAX_REAL_SERVERS:
         problem = f"{len(server.real_servers)} real servers are more than {MAX_REAL_SERVERS}"
         findings.report(at, problem=problem, fix="Split the virtual server.")
@@ -140,13 +140,13 @@ def _check_distinct(server: VirtualServerTable, findings: Findings, *, virtual: 
 
 def _check_monitor(table: MonitorTable, findings: Findings) -> None:
     if isinstance(table, HttpMonitorTable | HttpsMonitorTable):
-        findings.read((*table.at, "path"), notation.http_path, table.path)
-        findings.read((*table.at, "host"), notation.http_host, table.host)
+        findings.read((*table.at, "path"), notation.http_path, of=table.path)
+        findings.read((*table.at, "host"), notation.http_host, of=table.host)
         at = (*table.at, "statuses")
         if not table.statuses:
             findings.report(at, problem="no status passes", fix='Add one, such as "200-299".')
         for index, each in enumerate(table.statuses):
-            findings.read((*at, index), notation.statuses, each)
+            findings.read((*at, index), notation.statuses, of=each)
     elif isinstance(table, SendExpectMonitorTable):
         _check_send_expect(table, findings)
     elif isinstance(table, ProgramMonitorTable):
@@ -154,11 +154,11 @@ def _check_monitor(table: MonitorTable, findings: Findings) -> None:
         if not table.command or not table.command[0]:
             findings.report(at, problem="there is no program to run", fix='Write ["PROGRAM", "%h", "%p"].')
         for index, each in enumerate(table.command):
-            findings.read((*at, index), notation.argument, each)
+            findings.read((*at, index), notation.argument, of=each)
 
 
 def _check_send_expect(table: SendExpectMonitorTable, findings: Findings) -> None:
-    findings.read((*table.at, "regex"), notation.regex, table.regex)
+    findings.read((*table.at, "regex"), notation.regex, of=table.regex)
     if table.expect and table.regex:
         findings.report(
             (*table.at, "regex"), problem="both expect and regex are given", fix="Keep the one you mean."

@@ -105,20 +105,20 @@ class _Reader:
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
 
-    def value(self, node: inspect.Type, value: object, at: TablePath) -> Any:
+    def value(self, node: inspect.Type, value: object, *, at: TablePath) -> Any:
         """The value as the schema's type, or an empty one after a report."""
         node = _plain(node)
         tables = _tables(node)
         if tables and isinstance(value, dict):
-            return self._table(self._kind_of_table(tables, value, at), value, at)
+            return self._table(self._kind_of_table(tables, value, at=at), value, at=at)
         if isinstance(node, inspect.ListType) and isinstance(value, list):
-            return [self.value(node.item_type, each, (*at, index)) for index, each in enumerate(value)]
+            return [self.value(node.item_type, each, at=(*at, index)) for index, each in enumerate(value)]
         if isinstance(node, inspect.DictType) and isinstance(value, dict):
-            return {key: self.value(node.value_type, each, (*at, key)) for key, each in value.items()}
+            return {key: self.value(node.value_type, each, at=(*at, key)) for key, each in value.items()}
         members = node.types if isinstance(node, inspect.UnionType) else (node,)
         for member in members:
             if self._is_of(member, value):
-                return self._scalar(member, value, at)
+                return self._scalar(member, value, at=at)
         expected = " or ".join(dict.fromkeys(self._wanted(member) for member in members))
         self._findings.report(
             at, problem=f"{_kind(value)} where {expected} belongs", fix=f"Write {expected} here."
@@ -147,14 +147,14 @@ class _Reader:
         }
         return words.get(type(node), "text")
 
-    def _scalar(self, node: inspect.Type, value: Any, at: TablePath) -> Any:
+    def _scalar(self, node: inspect.Type, value: Any, *, at: TablePath) -> Any:
         if isinstance(node, inspect.LiteralType):
-            return self._choice(node, value, at)
+            return self._choice(node, value, at=at)
         if isinstance(node, inspect.IntType | inspect.FloatType):
-            return self._number(node, value, at)
+            return self._number(node, value, at=at)
         return value
 
-    def _choice(self, node: inspect.LiteralType, value: str, at: TablePath) -> Any:
+    def _choice(self, node: inspect.LiteralType, value: str, *, at: TablePath) -> Any:
         if value in node.values:
             return value
         choices = ", ".join(str(each) for each in node.values)
@@ -164,7 +164,7 @@ class _Reader:
         self._findings.report(at, problem=problem, fix=f"{hint}Use {choices}.")
         return _empty(node, at)
 
-    def _number(self, node: inspect.IntType | inspect.FloatType, value: int | float, at: TablePath) -> Any:
+    def _number(self, node: inspect.IntType | inspect.FloatType, value: int | float, *, at: TablePath) -> Any:
         low = -math.inf if node.ge is None else node.ge
         high = math.inf if node.le is None else node.le
         if low <= value <= high:
@@ -174,7 +174,7 @@ class _Reader:
         return _empty(node, at)
 
     def _kind_of_table(
-        self, tables: list[inspect.StructType], value: dict[str, Any], at: TablePath
+        self, tables: list[inspect.StructType], value: dict[str, Any], *, at: TablePath
     ) -> inspect.StructType:
         """Which table of a union is meant, by its tag; the first when the tag is left out or wrong."""
         field = tables[0].tag_field
@@ -191,14 +191,14 @@ class _Reader:
         self._findings.distrust(at)
         return tables[0]
 
-    def _table(self, node: inspect.StructType, value: dict[str, Any], at: TablePath) -> Table:
+    def _table(self, node: inspect.StructType, value: dict[str, Any], *, at: TablePath) -> Table:
         keys = _keys(node)
         cls = cast(type[Table], node.cls)
         found: dict[str, Any] = {}
         further: dict[str, Any] = {}
         for key, each in value.items():
             if key in keys:
-                found[keys[key].name] = self.value(keys[key].type, each, (*at, key))
+                found[keys[key].name] = self.value(keys[key].type, each, at=(*at, key))
             elif cls.further_keys and isinstance(each, str):
                 further[key] = each
             elif key != node.tag_field:
@@ -237,6 +237,6 @@ class _Reader:
 
 def read(document: dict[str, Any], findings: Findings) -> Document:
     """The file's tables as the schema declares them; what is wrong goes to ``findings``."""
-    table = _Reader(findings).value(_schema(), document, ())
+    table = _Reader(findings).value(_schema(), document, at=())
     assert isinstance(table, Document)
     return table

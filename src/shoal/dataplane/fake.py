@@ -214,7 +214,7 @@ class FakeDataplane(Dataplane):
         tally = self._tally(entry.service, entry.real)
         tally.packets_in += 1
         tally.bytes_in += packet.length
-        self._step(entry, packet, Direction.INPUT)
+        self._step(entry, packet, direction=Direction.INPUT)
         address, port = entry.real
         return forward(replace(packet, destination=address, destination_port=port, ttl=packet.ttl - 1))
 
@@ -227,7 +227,7 @@ class FakeDataplane(Dataplane):
         tally = self._tally(entry.service, entry.real)
         tally.packets_out += 1
         tally.bytes_out += packet.length
-        self._step(entry, packet, Direction.OUTPUT)
+        self._step(entry, packet, direction=Direction.OUTPUT)
         address, port = entry.virtual
         return forward(replace(packet, source=address, source_port=port, ttl=packet.ttl - 1))
 
@@ -309,7 +309,7 @@ class FakeDataplane(Dataplane):
         self._forget(min(half_open, key=lambda entry: entry.born))
         return True
 
-    def _step(self, entry: _Entry, packet: Packet, direction: Direction) -> None:
+    def _step(self, entry: _Entry, packet: Packet, *, direction: Direction) -> None:
         """Move the state machine by a packet, keep the counts exact, and begin the timeout anew."""
         event = packet.event
         if entry.protocol is Protocol.TCP and event is not None:
