@@ -13,6 +13,7 @@ from shoal.lab.topology import (
     MOST_ROUTERS,
     Bridge,
     Topology,
+    address_commands,
     cable_commands,
     link_commands,
     node_commands,
@@ -91,9 +92,17 @@ def test_a_real_server_sends_everything_to_the_floating_gateway():
     )
 
 
+def test_a_port_joins_its_bridge_where_no_unicast_is_flooded_because_the_address_is_known():
+    ports = Topology().ports("rs1")
+    assert plug_commands(ports) == (
+        "link set rs1-private master br-private up",
+        "link set rs1-private type bridge_slave flood off",
+    )
+    assert address_commands(ports) == ("fdb replace 02:5a:00:00:02:15 dev rs1-private master static",)
+
+
 def test_cutting_a_cable_sets_the_switchs_end_down():
     ports = Topology().ports("lb1")
-    assert plug_commands(ports)[0] == "link set lb1-public master br-public up"
     assert link_commands(ports, up=False) == ("link set lb1-public down", "link set lb1-private down")
 
 

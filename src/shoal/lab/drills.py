@@ -66,8 +66,9 @@ class KillActive(Drill):
         victims = lab.processes(target)
 
         def trigger() -> None:
-            cutter.cut()
+            # Killed first: a router that sees its cables go one by one would still say so over the last one.
             namespaces.send_signal(victims, signal.SIGKILL)
+            cutter.cut()
             cutter.close()
             namespaces.end_processes([lab.topology.namespace(target)])  # children born meanwhile
 
@@ -273,9 +274,9 @@ def run_once(
     ``interval`` (seconds) is the probe's; with ``requests`` the client also sends HTTP requests.
     """
     lab.wait_healthy()
-    target = drill.target(lab, chance)
     with watching(lab, interval=interval, requests=requests) as watch:
         time.sleep(_WARM + chance.uniform(0.0, _PHASE))
+        target = drill.target(lab, chance)
         trigger = drill.prepare(lab, target)
         injected, began = time.monotonic(), time.time()
         trigger()

@@ -28,14 +28,17 @@ def require_root() -> None:
         )
 
 
-def batch(lines: Sequence[str], *, namespace: str | None = None) -> None:
-    """Run ``ip -batch`` lines, in a namespace or on the host. Raises UnavailableError with ip's own words."""
-    command = ["ip", *(("-n", namespace) if namespace else ()), "-batch", "-"]
+def batch(lines: Sequence[str], *, namespace: str | None = None, program: str = "ip") -> None:
+    """Run ``ip -batch`` (or ``bridge -batch``) lines, in a namespace or on the host.
+
+    Raises UnavailableError with the program's own words.
+    """
+    command = [program, *(("-n", namespace) if namespace else ()), "-batch", "-"]
     done = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise UnavailableError(
             where=f"lab, namespace {namespace or 'of the host'}",
-            problem=f"ip refused: {done.stderr.strip()}",
+            problem=f"{program} refused: {done.stderr.strip()}",
             fix="run 'shoal lab down' and try again",
         )
 

@@ -14,6 +14,7 @@ from shoal.lab.texts import ECHO_PORT, nginx_config, page
 from shoal.lab.topology import (
     SWITCH,
     Topology,
+    address_commands,
     cable_commands,
     link_commands,
     node_commands,
@@ -27,7 +28,15 @@ _SMALL_FILE = 1024  # bytes
 
 def require_programs(topology: Topology) -> None:
     """Raise UnavailableError naming the programs that a lab needs and this machine lacks."""
-    needed = ["ip", "nsenter", "setsid", "nginx", "curl", *(["ethtool"] if topology.hook is Hook.XDP else [])]
+    needed = [
+        "ip",
+        "bridge",
+        "nsenter",
+        "setsid",
+        "nginx",
+        "curl",
+        *(["ethtool"] if topology.hook is Hook.XDP else []),
+    ]
     missing = [program for program in needed if shutil.which(program, path=_path()) is None]
     if missing:
         raise UnavailableError(
@@ -42,7 +51,9 @@ def plug_in(topology: Topology, node: str) -> None:
         return
     namespaces.batch(cable_commands(topology, node))
     namespaces.batch(node_commands(topology, node), namespace=topology.namespace(node))
-    namespaces.batch(plug_commands(topology.ports(node)), namespace=topology.namespace(SWITCH))
+    switch, ports = topology.namespace(SWITCH), topology.ports(node)
+    namespaces.batch(plug_commands(ports), namespace=switch)
+    namespaces.batch(address_commands(ports), namespace=switch, program="bridge")
     if topology.hook is Hook.XDP and node in topology.routers:
         _accept_redirected_frames(topology, node)
 

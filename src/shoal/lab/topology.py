@@ -169,8 +169,24 @@ def cable_commands(topology: Topology, node: str) -> tuple[str, ...]:
 
 
 def plug_commands(ports: Sequence[Port]) -> tuple[str, ...]:
-    """``ip -batch`` lines for the switch: the ports join their bridges and come up."""
-    return tuple(f"link set {port.switch_port} master {port.bridge} up" for port in ports)
+    """``ip -batch`` lines for the switch: the ports join their bridges and come up.
+
+    A NIC drops what is not addressed to it, a veth does not. So the switch floods no unicast: otherwise, once a
+    cable is cut and its address forgotten, the other routers would see (and serve) what was meant for the dead one.
+    """
+    return tuple(
+        line
+        for port in ports
+        for line in (
+            f"link set {port.switch_port} master {port.bridge} up",
+            f"link set {port.switch_port} type bridge_slave flood off",
+        )
+    )
+
+
+def address_commands(ports: Sequence[Port]) -> tuple[str, ...]:
+    """``bridge -batch`` lines for the switch: which address is behind which port, for as long as it is there."""
+    return tuple(f"fdb replace {port.mac} dev {port.switch_port} master static" for port in ports)
 
 
 def node_commands(topology: Topology, node: str) -> tuple[str, ...]:
