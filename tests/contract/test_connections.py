@@ -272,7 +272,7 @@ def test_a_full_table_refuses_new_connections_and_keeps_the_established(lab: Con
         flow.reached(ACK)
         established.append((flow, (verdict.packet.destination, verdict.packet.destination_port)))
     assert lab.drops() == {Drop.TABLE_FULL: 1}
-    assert len(established) >= lab.dataplane.counters().connections_limit
+    assert lab.dataplane.counters().connections_limit >= len(established) > 0
     for flow, server in established:
         assert flow.reached(ACK) == server
 
