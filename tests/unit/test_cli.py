@@ -50,7 +50,7 @@ def test_status_fits_80_columns(tmp_path: Path, lvsd: ShownLvsd) -> None:
         f"config       serial 7, {lvsd.shown.cluster.digest.hex()[:12]}, /etc/shoal/shoal.toml",
         "memory       eth0 by tc: a veth has no native XDP",
         "connections  1 of 1,024",
-        "drops        no_real_server 3, truncated 4",
+        "drops        fragment 4, no_real_server 3",
         "children     pulse connected, nanny connected",
         "no alarms",
     ]
@@ -89,7 +89,7 @@ def test_events_are_shown_with_their_causes(tmp_path: Path, lvsd: ShownLvsd) -> 
     assert lines(shoal(tmp_path, "events")) == [
         "   41 01-15 07:58:30.000 router.active epoch=3: lb2 resigned",
         "   42 01-15 07:59:00.000 real_server.down virtual_server=www",
-        "real_server=10.0.1.22:80: HTTP 503, expected 200-399",
+        "                         real_server=10.0.1.22:80: HTTP 503, expected 200-399",
     ]
     assert lvsd.asked == ["events after=None limit=50 wait=0"]
 

@@ -110,16 +110,21 @@ def render_connections(connections: Mapping[str, Any]) -> list[Text | Table]:
     return [table, Text(f"{shown:,} shown of {held:,} held (limit {connections['limit']:,})", style="dim")]
 
 
-def render_event(event: Mapping[str, Any]) -> Text:
-    """One journal entry as one line."""
+def render_event(event: Mapping[str, Any]) -> Table:
+    """One journal entry: number, time, event, fields and cause; what does not fit goes on beneath itself."""
     at = datetime.fromtimestamp(event["at"]).strftime("%m-%d %H:%M:%S.%f")[:-3]
-    line = Text.assemble((f"{event['seq']:>5} {at} ", "dim"), (event["event"], "bold"))
+    line = Text(event["event"], style="bold")
     fields = " ".join(f"{name}={value}" for name, value in event["fields"].items() if value != "")
     if fields:
-        line.append(f" {fields}")
+        line.append(f" {fields}", style="not bold")
     if event["cause"]:
-        line.append(f": {event['cause']}", style="dim")
-    return line
+        line.append(f": {event['cause']}", style="not bold dim")
+    row = Table.grid(padding=(0, 1, 0, 0))
+    row.add_column(width=5, justify="right", style="dim")
+    row.add_column(style="dim", no_wrap=True)
+    row.add_column(overflow="fold")
+    row.add_row(str(event["seq"]), at, line)
+    return row
 
 
 def age(since: float, *, now: float) -> str:

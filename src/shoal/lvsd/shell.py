@@ -196,6 +196,8 @@ class Lvsd:
         while (left := deadline - asyncio.get_running_loop().time()) > 0 and not self._stopped.is_set():
             news = await self.events(after=seen, limit=100, wait=left)
             for entry in news.events:
+                if entry.source not in ("lvsd", "supervisor"):
+                    continue  # nanny and pulse journal what they load, too
                 if entry.event == "config.loaded":
                     return
                 if entry.event == "config.refused":

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 from shoal.ipc.messages import Record
@@ -15,23 +16,23 @@ class Log:
     def __init__(self) -> None:
         self._logger: Any = None
         self._held: list[Record] = []
+        self._terminal = False
 
     def open(self) -> None:
         """Write what was kept, and everything at once from now on."""
         structlog = importlib.import_module("structlog")
-        terminal = sys.stderr.isatty()
-        lines = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
-        time = structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if terminal else "iso", utc=not terminal)
+        self._terminal = sys.stderr.isatty()
+        lines = structlog.dev.ConsoleRenderer() if self._terminal else structlog.processors.JSONRenderer()
         self._logger = structlog.wrap_logger(
             structlog.PrintLogger(sys.stderr),
-            processors=[structlog.processors.add_log_level, time, lines],
+            processors=[structlog.processors.add_log_level, lines],
         )
         held, self._held = self._held, []
         for record in held:
             self.write(record)
 
     def write(self, record: Record) -> None:
-        """A line of the journal as a line of the log."""
+        """A line of the journal as a line of the log, with the time at which it happened."""
         if self._logger is None:
             self._held.append(record)
             return
@@ -39,4 +40,9 @@ class Log:
         if record.cause:
             fields["cause"] = record.cause
         write = self._logger.warning if record.event.endswith(_BAD_NEWS) else self._logger.info
-        write(record.event, **{**fields, "source": record.source})
+        write(record.event, **{**fields, "source": record.source, "timestamp": self._time(record.at)})
+
+    def _time(self, at: float) -> str:
+        if self._terminal:
+            return datetime.fromtimestamp(at).strftime("%H:%M:%S.%f")[:-3]
+        return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -211,13 +211,14 @@ class Supervisor:
         if not isinstance(message, Record):
             return
         self._log.write(message)
+        from_lvsd = message.source == "lvsd"  # nanny and pulse journal what they load, too
         match message.event:
             case "lvsd.started" if not self._ready:
                 self._ready = True
                 self._notify.tell("READY=1")
-            case "config.loaded" if self._reload is not None:
+            case "config.loaded" if from_lvsd and self._reload is not None:
                 self._finish_reload()
-            case "config.refused" if self._reload is not None:
+            case "config.refused" if from_lvsd and self._reload is not None:
                 self._checked, self._reload = self._reload.before, None
                 self._put_in_force(self._checked)
 
