@@ -148,7 +148,7 @@ def measure(rounds: int, repeat: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="shoal-bench-") as folder:
         sh(f"mount -t bpf bpf {folder}")
         harness = Harness.load()
-        dataplane = EbpfDataplane(Path(folder) / "pins", max_connections=TABLE)
+        dataplane = EbpfDataplane.open(Path(folder) / "pins", max_connections=TABLE)
         try:
             install(dataplane, ifindex)
             programs = {

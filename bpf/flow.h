@@ -62,7 +62,7 @@ static __always_inline int forward(SHOAL_CONTEXT *context, struct route *route, 
 
 	if (packet->first_fragment)
 		return drop(service_of(destination), SHOAL_FRAGMENT);
-	if (headers->ip->ttl <= 1)
+	if (packet->ttl <= 1)
 		return drop(service_of(destination), SHOAL_TTL_EXCEEDED);
 	if (direction == FROM_CLIENT)
 		outcome = find_route(context, route, &destination->hop, &destination->hop_tick, &destination->hop_flags,

@@ -91,6 +91,8 @@ __noinline int open_connection(struct opening *opening, const struct packet *pac
 		return drop(service, SHOAL_FRAGMENT);
 	if (!packet->opens)
 		return OUTCOME_PASS;	/* of a connection unknown here: the host resets it */
+	if (packet->ttl <= 1)
+		return drop(service, SHOAL_TTL_EXCEEDED);
 
 	__u32 number = choose_destination(service);
 	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);

@@ -35,6 +35,7 @@ struct packet {
 	__u8 event;			/* enum tcp_event; TCP_NO_EVENT for UDP */
 	__u8 opens;			/* SYN without ACK: asks for a new connection */
 	__u8 first_fragment;
+	__u8 ttl;
 	__u8 l4_offset;			/* from the frame's begin */
 };
 
@@ -102,6 +103,7 @@ static __always_inline int parse_packet(struct packet *packet, struct headers *h
 	packet->destination = ip->daddr;
 	packet->length = length;
 	packet->protocol = ip->protocol;
+	packet->ttl = ip->ttl;
 	packet->first_fragment = !!(ip->frag_off & IP_MORE_FRAGMENTS);
 	packet->l4_offset = sizeof(*eth) + header_length;
 	headers->eth = eth;

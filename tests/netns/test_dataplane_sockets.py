@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from shoal.dataplane.base import Destination, PutService, Service
+from shoal.dataplane.ebpf.backend import EbpfDataplane, find_interfaces
+from shoal.dataplane.ebpf.links import Links
+from shoal.model import ForwardingMethod, Hook, Listener, Protocol
 from support.namespaces import (
     SERVERS,
     VIP,
@@ -19,11 +24,6 @@ from support.namespaces import (
     run,
     wires,
 )
-
-from shoal.dataplane.base import Destination, PutService, Service
-from shoal.dataplane.ebpf.backend import EbpfDataplane, find_interfaces
-from shoal.dataplane.ebpf.links import Links
-from shoal.model import ForwardingMethod, Hook, Listener, Protocol
 
 BULK = 20_000_000
 DEADLINE = 10.0
@@ -62,7 +62,7 @@ class Site:
 def open_in(router: str, pins: Path, hook: Hook) -> EbpfDataplane:
     """Load the dataplane and attach it to both interfaces of the router."""
     with inside(router):
-        dataplane = EbpfDataplane(pins, max_connections=4096)
+        dataplane = EbpfDataplane.open(pins, max_connections=4096)
         dataplane.attach(find_interfaces(["eth0", "eth1"]), hook)
     return dataplane
 
@@ -99,8 +99,7 @@ def listen(site: Site, port: int) -> socket.socket:
 def connect(site: Site) -> socket.socket:
     """A client's connection to the web service."""
     with inside(site.wires.client):
-        sock = socket.create_connection((str(VIP), 80), timeout=DEADLINE)
-    return sock
+        return socket.create_connection((str(VIP), 80), timeout=DEADLINE)
 
 
 def upload(sock: socket.socket, content: bytes) -> None:
@@ -178,7 +177,9 @@ def test_a_ping_to_the_virtual_address_is_answered_by_the_host(site: Site) -> No
         sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     with sock:
         sock.settimeout(DEADLINE)
-        sock.sendto(bytes.fromhex("0800f7fd00010001"), (str(VIP), 0))  # echo request, identifier 1, sequence 1
+        sock.sendto(
+            bytes.fromhex("0800f7fd00010001"), (str(VIP), 0)
+        )  # echo request, identifier 1, sequence 1
         answer, (address, _) = sock.recvfrom(1500)
     assert address == str(VIP)
     assert answer[20:] == bytes.fromhex("0000fffd00010001")

@@ -3,12 +3,16 @@
 A dataplane that takes bytes derives from ``FramesUnderTest`` and is entered in ``DATAPLANES``.
 """
 
+import atexit
+import contextlib
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from shoal.dataplane.base import Dataplane, Drop
 from shoal.dataplane.fake import FakeDataplane
 from shoal.dataplane.packet import Action, Packet, Verdict
+from support.packet_bench import DROP, PASS, SEND, PacketBench, packet_bench
 from support.packets import INTACT, Damage, decode_packet, encode_packet
 
 
@@ -98,8 +102,40 @@ class FakeByFramesUnderTest(FramesUnderTest):
         self._fake.close()
 
 
+class EbpfUnderTest(FramesUnderTest):
+    """The programs of the eBPF dataplane, fed by BPF_PROG_TEST_RUN. The bench is built once and emptied each time."""
+
+    def __init__(self, program: str) -> None:
+        self._bench = _bench(program)
+        self._bench.reset()
+        self.dataplane = self._bench.dataplane
+
+    def send_frame(self, frame: bytes) -> tuple[Action, bytes, Drop | None]:
+        """Run the program on the frame."""
+        verdict, result, reason = self._bench.send(frame)
+        return _ACTIONS[verdict], result, reason
+
+    def advance(self, seconds: float) -> None:
+        """Bring every deadline nearer."""
+        self._bench.advance(seconds)
+
+    def close(self) -> None:
+        """Leave the bench for the next."""
+
+
+@functools.cache
+def _bench(program: str) -> PacketBench:
+    opened = contextlib.ExitStack()
+    atexit.register(opened.close)
+    return opened.enter_context(packet_bench(program))
+
+
+_ACTIONS = {PASS: Action.PASS, DROP: Action.DROP, SEND: Action.FORWARD}
+
 DATAPLANES: dict[str, Callable[[], DataplaneUnderTest]] = {
     "fake": FakeUnderTest,
     "fake-frames": FakeByFramesUnderTest,
+    "ebpf-xdp": lambda: EbpfUnderTest("shoal_xdp"),
+    "ebpf-tc": lambda: EbpfUnderTest("shoal_tc"),
 }
 """What the contract tests run against: each call makes a fresh one for 1,024 connections."""

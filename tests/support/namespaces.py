@@ -33,6 +33,15 @@ def inside(namespace: str) -> Iterator[None]:
         os.close(before)
 
 
+def own_name(prefix: str) -> str:
+    """A name that no other test run uses; what killed runs have left under the prefix is removed."""
+    for left in Path("/run/netns").glob(f"{prefix}-*"):
+        owner = left.name.split("-")[1]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            run(f"ip netns del {left.name}")
+    return f"{prefix}-{os.getpid()}"
+
+
 @contextlib.contextmanager
 def bpffs(folder: Path) -> Iterator[Path]:
     """A BPF file system of its own; what is pinned in it goes with it."""
@@ -62,7 +71,8 @@ SERVERS = (IPv4Address("198.19.0.21"), IPv4Address("198.19.0.22"), IPv4Address("
 @contextlib.contextmanager
 def wires(prefix: str) -> Iterator[Wires]:
     """Three namespaces joined by two veth pairs; all the servers' addresses are on one namespace."""
-    names = Wires(f"{prefix}-client", f"{prefix}-router", f"{prefix}-server")
+    own = own_name(prefix)
+    names = Wires(f"{own}-client", f"{own}-router", f"{own}-server")
     everything = (names.client, names.router, names.server)
     _delete(everything)
     try:
@@ -76,7 +86,12 @@ def wires(prefix: str) -> Iterator[Wires]:
         run(f"ip -n {names.router} address add {GATEWAY}/24 dev eth1")
         for server in SERVERS:
             run(f"ip -n {names.server} address add {server}/24 dev eth0")
-        for name, link in ((names.client, "eth0"), (names.router, "eth0"), (names.router, "eth1"), (names.server, "eth0")):
+        for name, link in (
+            (names.client, "eth0"),
+            (names.router, "eth0"),
+            (names.router, "eth1"),
+            (names.server, "eth0"),
+        ):
             run(f"ip -n {name} link set {link} up")
         run(f"ip -n {names.server} route add default via {GATEWAY}")
         run(f"ip netns exec {names.router} sysctl -qw net.ipv4.ip_forward=1")

@@ -5,12 +5,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from support.namespaces import bpffs, inside, run
-
 from shoal.dataplane.base import Drop
 from shoal.dataplane.ebpf.abi import INTERFACE_FLAGS, STATES, TICK_SECONDS, ffi
 from shoal.dataplane.ebpf.backend import EbpfDataplane, find_interfaces
 from shoal.dataplane.ebpf.libbpf import run_packet
+from support.namespaces import bpffs, inside, own_name, run
 
 XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT = 0, 2, 7
@@ -31,10 +30,15 @@ class PacketBench:
         self.program = program
         with inside(namespace):
             (self.interface,) = find_interfaces(["out"])
-            self.dataplane = EbpfDataplane(pins, max_connections=max_connections)
+            self.dataplane = EbpfDataplane.open(pins, max_connections=max_connections)
         flags = self.dataplane._loaded.dictionary("interfaces")
         way_out = ffi.new("__u32 *", INTERFACE_FLAGS["SHOAL_XDP_TARGET"])
         flags.put(ffi.new("__u32 *", self.interface.index), way_out)
+
+    @property
+    def shortest_frame(self) -> int:
+        """What the kernel accepts for a test run: it wants whole IP headers for socket buffers."""
+        return 34 if self.program == "shoal_tc" else 14
 
     def send(self, frame: bytes) -> tuple[str, bytes, Drop | None]:
         """Verdict, the frame as the program left it, and the reason of a drop."""
@@ -63,20 +67,38 @@ class PacketBench:
                 if slot.word & 0xFF > STATES["SHOAL_BUSY"]:
                     slot.expires = slot.expires - ticks & 0xFFFFFFFF
 
+    def reset(self) -> None:
+        """As if it had just been loaded: empty tables, no services. Far quicker than loading."""
+        loaded = self.dataplane._loaded
+        for name in (
+            "connections4",
+            "destinations",
+            "loads",
+            "services",
+            "service_configs",
+            "filter",
+            "ownership",
+        ):
+            loaded.table(name).clear()
+        for name in ("listeners", "reverses"):
+            dictionary = loaded.dictionary(name)
+            for key, _ in dictionary.items():
+                dictionary.delete(key)
+        loaded.counters("service_counters").clear(0)
+        self.dataplane = EbpfDataplane(loaded, self.pins)
+
     def reopen(self) -> None:
         """Let go of the dataplane and take it over again."""
         size = self.dataplane.counters().connections_limit
         self.dataplane.close()
         with inside(self.namespace):
-            self.dataplane = EbpfDataplane(self.pins, max_connections=size)
+            self.dataplane = EbpfDataplane.open(self.pins, max_connections=size)
 
 
 @contextlib.contextmanager
 def packet_bench(program: str = "shoal_xdp", *, max_connections: int = 1024) -> Iterator[PacketBench]:
     """A bench in a namespace and a bpffs of its own."""
-    namespace = "sb-bench"
-    if Path(f"/run/netns/{namespace}").exists():
-        run(f"ip netns del {namespace}")
+    namespace = own_name("sb") + f"-{program[6:]}"
     run(f"ip netns add {namespace}")
     try:
         run(f"ip -n {namespace} link add out type veth peer name far")

@@ -82,7 +82,6 @@ class Drop(StrEnum):
     REPLY_TUPLE_IN_USE = "reply_tuple_in_use"
     TTL_EXCEEDED = "ttl_exceeded"
     FRAGMENT = "fragment"
-    TRUNCATED = "truncated"
     NO_ROUTE = "no_route"
     LEASE_EXPIRED = "lease_expired"
     INTERNAL = "internal"
@@ -112,7 +111,10 @@ class ServiceCounters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """Counters of every service, and the drops that belong to none."""
+    """Counters of every service, and the drops that belong to none.
+
+    ``connections_held`` is as of the last sweep; ``connections_limit`` is how many places the table has.
+    """
 
     services: Mapping[str, ServiceCounters] = field(default_factory=dict)
     drops: Mapping[Drop, int] = field(default_factory=dict)

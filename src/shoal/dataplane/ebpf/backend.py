@@ -20,7 +20,7 @@ from shoal.dataplane.ebpf.abi import DROPS, INTERFACE_FLAGS, LIMITS, STATES, TIC
 from shoal.dataplane.ebpf.installation import PROTOCOLS, Installation, address_of, port_of
 from shoal.dataplane.ebpf.libbpf import run_program
 from shoal.dataplane.ebpf.links import Interface, Links, Programs
-from shoal.dataplane.ebpf.objects import SLOTS_PER_CONNECTION, Loaded
+from shoal.dataplane.ebpf.objects import Loaded
 from shoal.errors import NotFoundError
 from shoal.model import Cluster, Connection, ConnectionState, Hook
 from shoal.system.places import Places
@@ -69,8 +69,8 @@ class EbpfDataplane(Dataplane):
 
     name = "ebpf"
 
-    def __init__(self, pins: Path, *, max_connections: int) -> None:
-        self._loaded = Loaded(pins, max_connections)
+    def __init__(self, loaded: Loaded, pins: Path) -> None:
+        self._loaded = loaded
         self.adopted = self._loaded.adopted
         self._installation = Installation(self._loaded)
         self._destination_counters = self._loaded.counters("destination_counters")
@@ -84,6 +84,11 @@ class EbpfDataplane(Dataplane):
         )
         self._links = Links(pins, programs)
         self._interfaces: dict[str, int] = {}
+
+    @classmethod
+    def open(cls, pins: Path, *, max_connections: int) -> "EbpfDataplane":
+        """Load the programs over the maps pinned at ``pins``, which are made where they are missing."""
+        return cls(Loaded(pins, max_connections), pins)
 
     def attach(self, interfaces: Sequence[Interface], hook: Hook) -> None:
         """Take packets from these interfaces from now on."""
@@ -151,7 +156,7 @@ class EbpfDataplane(Dataplane):
             services=services,
             drops=_drops(self._service_counters.read(0)),
             connections_held=self._live,
-            connections_limit=self._loaded.n_buckets * LIMITS["SHOAL_BUCKET_SLOTS"] // SLOTS_PER_CONNECTION,
+            connections_limit=self._loaded.n_buckets * LIMITS["SHOAL_BUCKET_SLOTS"],
         )
 
     def _service(self, number: int) -> ServiceCounters:
@@ -213,7 +218,7 @@ def _drops(words: Sequence[int]) -> dict[Drop, int]:
 def open_dataplane(cluster: Cluster, router_name: str, places: Places) -> EbpfDataplane:
     """Load or take over this router's dataplane and attach it to the interfaces of its paths."""
     interfaces = find_interfaces(dict.fromkeys(path.interface for path in cluster.paths))
-    dataplane = EbpfDataplane(places.pins, max_connections=cluster.max_connections)
+    dataplane = EbpfDataplane.open(places.pins, max_connections=cluster.max_connections)
     try:
         dataplane.attach(interfaces, cluster.hook)
     except BaseException:

@@ -156,6 +156,16 @@ class Installation:
                 problem=f"the eBPF dataplane has no scheduler {service.scheduler}",
                 fix=f"use one of {', '.join(SCHEDULER_NAMES)}",
             )
+        owners = {listener: owner for owner, listeners in self._present.items() for listener in listeners}
+        ours = self.by_name.get(service.name)
+        names = {number: name for name, number in self.by_name.items()}
+        for listener in service.listeners:
+            if (owner := owners.get(listener)) is not None and owner != ours:
+                raise ConfigError(
+                    where=f"virtual server {service.name}",
+                    problem=f"listener {listener} belongs to {names.get(owner, 'another')}",
+                    fix="remove it there first",
+                )
         if len(service.destinations) > LIMITS["SHOAL_MAX_PER_SERVICE"]:
             raise ConfigError(
                 where=f"virtual server {service.name}",
@@ -289,8 +299,10 @@ class Installation:
             _set_bit(self._filter[0].real_addresses, destination.address)
 
     def remove(self, name: str) -> None:
-        """Remove a service. Its connections go on until they expire."""
-        number = self.by_name.pop(name)
+        """Remove a service, if it is there. Its connections go on until they expire."""
+        number = self.by_name.pop(name, None)
+        if number is None:
+            return
         self._set_listeners(number, set())
         self._retire_all_but(number, set())
         self.services[number].in_use = RETIRED

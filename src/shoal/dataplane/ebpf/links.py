@@ -168,6 +168,8 @@ class Links:
 
     def remove(self, interfaces: dict[str, int]) -> None:
         """Detach everything, from the interfaces (name to index) that still exist."""
+        if not self._folder.exists():
+            return
         for pin in sorted(self._folder.iterdir()):
             kind, _, name = pin.name.partition("-")
             if kind != "clsact":

@@ -171,8 +171,8 @@ class Loaded:
 
     def close(self) -> None:
         """Close the descriptors; pinned maps and programs in use stay."""
-        for loaded in self._objects:
-            loaded.close()
+        while self._objects:
+            self._objects.pop().close()
 
     def unpin(self) -> None:
         """Take the maps out of the bpffs; the kernel frees them with their last user."""

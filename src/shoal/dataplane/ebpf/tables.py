@@ -35,6 +35,10 @@ class Table:
     def __getitem__(self, index: int) -> Any:
         return self._at(index)[0]
 
+    def clear(self) -> None:
+        """Fill with zeros."""
+        ffi.memmove(self._bytes, bytes(self._stride * self.entries), self._stride * self.entries)
+
     def store(self, index: int, value: Any) -> None:
         """Replace a whole element, word by word; nobody may be reading it yet."""
         self._at(index)[0] = value

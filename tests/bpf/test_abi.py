@@ -1,0 +1,98 @@
+"""The contract header means the same to the compiler and to cffi."""
+
+import re
+
+import pytest
+
+from shoal.dataplane.base import Drop
+from shoal.dataplane.ebpf import abi, objects
+from shoal.dataplane.ebpf.abi import built, ffi
+from shoal.dataplane.ebpf.libbpf import Object, lib
+from shoal.model import ConnectionState
+from shoal.model.tcp_states import TRANSITIONS, Direction, TcpEvent
+
+BTF_KIND_STRUCT, BTF_KIND_ENUM = 4, 6
+HEADER = re.sub(r"/\*.*?\*/", "", built("abi.h").read_text(), flags=re.DOTALL)
+STRUCTS = re.findall(r"^struct (\w+) \{", HEADER, flags=re.MULTILINE)
+ENUMS = re.findall(r"^enum (\w+) \{", HEADER, flags=re.MULTILINE)
+
+
+@pytest.fixture(scope="module", params=objects.OBJECTS)
+def btf(request):
+    loaded = Object(str(built(request.param)))
+    yield loaded.btf
+    loaded.close()
+
+
+def found_type(btf, name, kind):
+    number = lib.btf__find_by_name_kind(btf, name.encode(), kind)
+    return lib.btf__type_by_id(btf, number) if number > 0 else None
+
+
+def text(btf, offset):
+    return ffi.string(lib.btf__name_by_offset(btf, offset)).decode()
+
+
+def test_every_member_stands_where_the_compiler_put_it(btf):
+    compared = set()
+    for name in STRUCTS:
+        of_compiler = found_type(btf, name, BTF_KIND_STRUCT)
+        if of_compiler is None:
+            continue
+        ours = ffi.typeof(f"struct {name}")
+        members = ffi.cast("struct btf_member *", of_compiler + 1)
+        offsets = {
+            text(btf, members[i].name_off): (members[i].offset & 0xFFFFFF) // 8
+            for i in range(of_compiler.info & 0xFFFF)
+        }
+        assert offsets == {field: entry.offset for field, entry in ours.fields}
+        assert of_compiler.size_or_type == ffi.sizeof(ours)
+        compared.add(name)
+    assert compared >= {"connection4", "destination", "service_config", "settings", "ownership"}
+
+
+def test_no_struct_of_the_header_is_left_uncompared():
+    seen = set()
+    for name in objects.OBJECTS:
+        loaded = Object(str(built(name)))
+        seen |= {struct for struct in STRUCTS if found_type(loaded.btf, struct, BTF_KIND_STRUCT)}
+        loaded.close()
+    assert seen == set(STRUCTS)
+
+
+def test_the_version_is_the_compilers(btf):
+    of_compiler = found_type(btf, "shoal_limit", BTF_KIND_ENUM)
+    values = ffi.cast("struct btf_enum *", of_compiler + 1)
+    named = {text(btf, values[i].name_off): values[i].val for i in range(of_compiler.info & 0xFFFF)}
+    assert named == abi.LIMITS
+
+
+def test_a_connection_is_one_cache_line_and_a_bucket_never_crosses_a_page():
+    assert ffi.sizeof("struct connection4") == 64
+    assert 4096 % ffi.sizeof("struct bucket4") == 0
+    assert ffi.sizeof("struct bucket4") == 64 * abi.LIMITS["SHOAL_BUCKET_SLOTS"]
+
+
+def test_the_states_of_the_programs_are_those_of_the_model():
+    order = [state for state in ConnectionState if state is not ConnectionState.UDP]
+    assert [abi.STATES[f"SHOAL_{state.name}"] for state in order] == list(range(3, 14))
+    assert abi.STATES["SHOAL_UDP"] == 14
+
+
+def test_the_transitions_of_the_programs_are_those_of_the_model():
+    """Read out of the compiled object's constants, byte by byte."""
+    whole = built("balancer_tc.bpf.o").read_bytes()
+    states = [state for state in ConnectionState if state is not ConnectionState.UDP]
+    table = bytes(
+        abi.STATES[f"SHOAL_{TRANSITIONS[direction][event][state].name}"]
+        for direction in (Direction.INPUT, Direction.OUTPUT)
+        for event in (TcpEvent.SYN, TcpEvent.FIN, TcpEvent.ACK, TcpEvent.RST)
+        for state in states
+    )
+    assert len(table) == 88
+    assert table in whole
+
+
+def test_every_drop_of_the_programs_has_a_name_and_every_name_a_drop():
+    of_programs = {name.removeprefix("SHOAL_").lower() for name in abi.DROPS} - {"drops"}
+    assert of_programs == {drop.value for drop in Drop}
