@@ -123,10 +123,7 @@ def test_the_timeline_names_time_router_event_and_cause():
         [line(100.25, "lb2", "peer.lost", cause="silent on every path", peer="lb1", note="x")],
         origin=100.0,
     )
-    assert text.splitlines() == [
-        "  +0.250 s  lb2  peer.lost lb1",
-        "                 silent on every path",
-    ]
+    assert text == "  +0.250 s  lb2  peer.lost lb1: silent on every path"
 
 
 def test_the_timeline_draws_repeated_steps_together():
@@ -139,7 +136,8 @@ def test_the_timeline_draws_repeated_steps_together():
 
 def test_a_long_cause_does_not_break_the_page():
     text = report.timeline([line(1.0, "lb1", "config.refused", cause="x" * 200)], origin=0.0)
-    assert max(map(len, text.splitlines())) == report.WIDTH
+    assert text.splitlines()[0] == "  +1.000 s  lb1  config.refused"
+    assert text.splitlines()[1] == " " * 17 + "x" * (report.WIDTH - 18) + "…"
 
 
 def test_health_is_one_word_when_all_agree():

@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import sys
+import textwrap
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from shoal.lab.topology import DEFAULT_NAME, VIP, Topology
 URL = f"http://{VIP}:{HTTP_PORT}/"
 _CURL_REQUESTS = 30
 _WRK_SECONDS = 3
+_CLOSE = ("-H", "Connection: close")
 _FAIR_SHARE = 0.2  # of the requests, at least, for each of three real servers
 _OUTAGE_LIMIT = 1.0
 _REQUESTS_PER_SECOND = re.compile(r"Requests/sec:\s+([\d.]+)")
@@ -55,7 +57,8 @@ class Story:
 
     def say(self, line: str) -> None:
         """Progress, with the seconds since the start."""
-        print(f"{time.monotonic() - self.begun:5.1f} s  {line}", flush=True)
+        stamp = f"{time.monotonic() - self.begun:5.1f} s  "
+        print(textwrap.fill(line, report.WIDTH, initial_indent=stamp, subsequent_indent=" " * 14), flush=True)
 
     def find(self, claim: str, held: bool, seen: str) -> None:
         """Note a claim."""
@@ -66,22 +69,21 @@ class Story:
 def traffic(lab: Lab, story: Story) -> None:
     """curl and wrk through the VIP, and how the requests were spread."""
     story.say(f"{_CURL_REQUESTS} requests by curl to {URL}")
-    command = ["curl", "-sS", "--max-time", "10", "--no-keepalive", *([URL] * _CURL_REQUESTS)]
+    command = ["curl", "-sS", "--max-time", "10", *_CLOSE, *([URL] * _CURL_REQUESTS)]
     done = namespaces.run(lab.topology.namespace("client"), command, timeout=15)
     pages = Counter(line for line in done.stdout.splitlines() if line)
     for page, count in sorted(pages.items()):
-        story.say(f"     {count:3d} x {page}")
+        story.say(f"{count:3d} x {page}")
     before = connections(lab)
     story.say(f"wrk: 16 clients for {_WRK_SECONDS} s, a connection for each request")
-    close = ["-H", "Connection: close"]
-    command = ["wrk", "-t1", "-c16", f"-d{_WRK_SECONDS}s", *close, URL]
+    command = ["wrk", "-t1", "-c16", f"-d{_WRK_SECONDS}s", *_CLOSE, URL]
     done = namespaces.run(lab.topology.namespace("client"), command, timeout=_WRK_SECONDS + 10)
     rate, total = _REQUESTS_PER_SECOND.search(done.stdout), _TOTAL_REQUESTS.search(done.stdout)
     if rate is None or total is None:
         raise UnavailableError(
             where="wrk", problem=done.stderr.strip() or "no result", fix="run script/bootstrap"
         )
-    story.say(f"     {int(total[1])} requests, {float(rate[1]):.0f}/s")
+    story.say(f"{int(total[1])} requests, {float(rate[1]):.0f}/s")
     clean = "Non-2xx" not in done.stdout and "Socket errors" not in done.stdout
     story.find("real HTTP traffic flows through the VIP", clean, f"{int(total[1])} requests, no error")
     served = {name: count - before.get(name, 0) for name, count in connections(lab).items()}
@@ -111,9 +113,7 @@ def lose_real_server(lab: Lab, story: Story) -> None:
     active = lab.active()
     out = drills.out_of_service(run.journal, router=active, virtual_server="www", real_server=run.target)
     failed = [row for row in run.observation.requests if row[3] and row[0] >= run.injected]
-    story.say(
-        f"     {len(failed)} of {len(run.observation.requests)} requests failed, until it was taken out"
-    )
+    story.say(f"{len(failed)} of {len(run.observation.requests)} requests failed, until it was taken out")
     if out is None:
         story.find(f"the death of {run.target} is found out", False, "it was not")
     else:

@@ -153,8 +153,8 @@ def _tenure(view: View, tenure: Tenure) -> str:
     text = ""
     if right - left > 40:
         text = (
-            f'<text x="{(left + right) / 2:.1f}" y="{top + 13}" text-anchor="middle" fill="white">'
-            f"{escape(name)}</text>"
+            f'<text x="{(left + right) / 2:.1f}" y="{top + 13}" text-anchor="middle" '
+            f'fill="{"white" if tenure.owners else "#333333"}">{escape(name)}</text>'
         )
     return (
         f'<rect x="{left}" y="{top}" width="{max(right - left, 0.5):.1f}" height="{_OWNER}" fill="{colour}">'

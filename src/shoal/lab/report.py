@@ -111,7 +111,7 @@ def drill(document: Mapping[str, Any]) -> str:
 
 
 def timeline(lines: Iterable[JournalLine], *, origin: float) -> str:
-    """Journals, merged: seconds since ``origin`` (Unix time), router and event, the cause below it.
+    """Journals, merged: seconds since ``origin`` (Unix time), router, event and cause.
 
     Neighbouring lines of one router and one event are drawn together.
     """
@@ -119,9 +119,12 @@ def timeline(lines: Iterable[JournalLine], *, origin: float) -> str:
     for line, count in _together(lines):
         record = line.record
         what = f"{record.event}{_subject(record)}" + (f" (x{count})" if count > 1 else "")
-        rendered.append(shorten(f"{line.at - origin:+8.3f} s  {line.router:<4} {what}"))
-        if record.cause:
-            rendered.append(shorten(f"                 {record.cause}"))
+        head = f"{line.at - origin:+8.3f} s  {line.router:<4} {what}"
+        whole = f"{head}: {record.cause}" if record.cause else head
+        if len(whole) <= WIDTH:
+            rendered.append(whole)
+        else:
+            rendered += [shorten(head), shorten(f"                 {record.cause}")]
     return "\n".join(rendered)
 
 
