@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.errors import ConfigErrors, KernelError, NotFoundError, UnavailableError
+from shoal.errors import ConfigError, ConfigErrors, KernelError, NotFoundError, UnavailableError
 from shoal.ipc.messages import (
     FailoverReply,
     FailoverRequest,
@@ -220,6 +220,17 @@ def test_another_interface_opens_the_dataplane_anew(tmp_path: Path) -> None:
             await bench.lvsd.reload()
             assert [each.paths[0].interface for each in bench.opened] == ["eth0", "eth7"]
             assert "close" not in bench.dataplane.calls
+
+    asyncio.run(story())
+
+
+def test_another_table_size_is_refused_because_connections_would_be_lost(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(Bench(tmp_path)) as bench:
+            bench.file.write_text(ONE_ROUTER + "[dataplane]\nmax_connections = 2000\n")
+            with pytest.raises(ConfigError, match="cannot be resized from 1048576 while it is in use"):
+                await bench.lvsd.reload()
+            assert len(bench.opened) == 1
 
     asyncio.run(story())
 

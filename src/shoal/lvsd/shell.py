@@ -201,7 +201,7 @@ class Lvsd:
                 if entry.event == "config.loaded":
                     return
                 if entry.event == "config.refused":
-                    raise ConfigError(problem=entry.cause, where=str(self._settings.source), fix="see above")
+                    raise ConfigError(problem=entry.cause)  # which says where, and how to put it right
             seen = news.next
         raise _silent(f"the reload was not done within {ANSWER_TIMEOUT:g} s")
 
@@ -261,6 +261,13 @@ class Lvsd:
 
     async def _reopen(self, cluster: Cluster) -> Dataplane:
         """The new one is opened first and adopts what is installed; if it is refused, the old one goes on."""
+        if cluster.max_connections != self._cluster.max_connections:
+            raise ConfigError(
+                problem=f"the connection table cannot be resized from {self._cluster.max_connections} while it "
+                "is in use",
+                where="dataplane.max_connections",
+                fix="leave it as it was, or stop Shoal and start it again (its connections are lost)",
+            )
         old, new = self._dataplane, await self._open(cluster)
         if new is not old:
             await self._in_worker(old.close)
