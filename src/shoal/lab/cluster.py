@@ -16,6 +16,7 @@ from shoal.lab.topology import GATEWAY, VIP, Topology
 
 HEALTHY_LIMIT = 20.0  # seconds; a cluster is ready in two
 _POLL = 0.05
+_HAND_OVER_LIMIT = 1.0  # seconds; two routers may change places while they are being asked
 
 Say = Callable[[str], None]
 
@@ -40,8 +41,10 @@ class Lab:
         return tuple(name for name in self.topology.routers if self.router(name).state() == "active")
 
     def active(self) -> str:
-        """The one active router. Raises UnavailableError when there is none, or more than one."""
-        active = self.active_routers()
+        """The one active router. Raises UnavailableError when there is none, or more than one, for a second."""
+        deadline = time.monotonic() + _HAND_OVER_LIMIT
+        while len(active := self.active_routers()) != 1 and time.monotonic() < deadline:
+            time.sleep(_POLL)
         if len(active) != 1:
             raise UnavailableError(
                 where=f"lab {self.topology.name}",

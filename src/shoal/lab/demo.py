@@ -96,14 +96,14 @@ def traffic(lab: Lab, story: Story) -> None:
 
 
 def connections(lab: Lab) -> dict[str, int]:
-    """Connections that the active router's dataplane gave to each real server of www."""
-    servers = lab.router(lab.active()).get("/v1/servers") or {"virtual_servers": []}
-    return {
-        real["name"]: real["connections"]
-        for virtual in servers["virtual_servers"]
-        if virtual["name"] == "www"
-        for real in virtual["real_servers"]
-    }
+    """Connections that the routers' dataplanes gave to each real server of www."""
+    given: Counter[str] = Counter()
+    for router in lab.topology.routers:
+        servers = lab.router(router).get("/v1/servers") or {"virtual_servers": []}
+        for virtual in servers["virtual_servers"]:
+            if virtual["name"] == "www":
+                given.update({real["name"]: real["connections"] for real in virtual["real_servers"]})
+    return dict(given)
 
 
 def lose_real_server(lab: Lab, story: Story) -> None:
