@@ -139,6 +139,9 @@ static __always_inline int from_server(SHOAL_CONTEXT *context, struct route *rou
 		c = NULL;
 	}
 	if (!c) {
+		/* what is for this router itself, such as an answer to a probe, is not a client's */
+		if (!handover_goes_on() || !leads_elsewhere(context, packet))
+			return NOT_OURS;
 		int outcome = adopt_from_reply(&opening, packet);
 		if (outcome != OUTCOME_SEND)
 			return outcome;

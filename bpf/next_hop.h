@@ -42,6 +42,21 @@ static __always_inline enum outcome look_up_route(SHOAL_CONTEXT *context, struct
 	return OUTCOME_SEND;
 }
 
+/* Whether the kernel would forward the packet, rather than keep it or refuse it. */
+static __always_inline int leads_elsewhere(SHOAL_CONTEXT *context, const struct packet *packet)
+{
+	struct route route = {};
+	struct bpf_fib_lookup question = {
+		.family = AF_INET,
+		.l4_protocol = packet->protocol,
+		.ifindex = ingress_interface(context),
+		.ipv4_src = packet->source,
+		.ipv4_dst = packet->destination,
+	};
+
+	return look_up_route(context, &route, &question) != OUTCOME_DROP;
+}
+
 /* The way of a packet of these addresses, from the place where it was remembered or from the kernel. */
 static __always_inline enum outcome find_route(SHOAL_CONTEXT *context, struct route *route, struct next_hop *remembered,
 						__u32 *tick, __u32 *flags, __u32 now, __be32 source, __be32 destination,

@@ -122,7 +122,7 @@ __noinline int open_connection(struct opening *opening, const struct packet *pac
 __noinline int adopt_from_reply(struct opening *opening, const struct packet *reply)
 {
 	struct settings *table = bpf_map_lookup_elem(&settings, &zero);
-	if (!opening || !reply || !table || reply->first_fragment || !handover_goes_on())
+	if (!opening || !reply || !table || reply->first_fragment)
 		return NOT_OURS;
 	if (reply->protocol == IPPROTO_TCP && reply->event != TCP_ACK)
 		return NOT_OURS;

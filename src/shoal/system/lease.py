@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
-PIN_NAME = "ownership"
+PIN_NAME = "maps/ownership"  # where the eBPF dataplane pins it
 MAX_ADDRESSES = 1000  # SHOAL_MAX_FLOATING in bpf/abi.h
 NOT_IN_USE = 0
 
