@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -178,7 +178,7 @@ def build(topology: Topology, *, say: Say = silent) -> Lab:
     for node in topology.nodes:
         folder.node(node).mkdir(exist_ok=True)
         nodes.plug_in(topology, node)
-    say(f"starting {len(topology.real_servers)} real servers (nginx and an echo each)")
+    say(f"starting {_spelled(topology.real_servers)} (nginx and an echo each)")
     for node in topology.real_servers:
         nodes.start_real_server(folder, topology, node)
     folder.config.touch(mode=0o600)
@@ -189,12 +189,18 @@ def build(topology: Topology, *, say: Say = silent) -> Lab:
 def up(topology: Topology, *, say: Say = silent) -> Lab:
     """Build a lab, start its routers and wait until the cluster is whole."""
     lab = build(topology, say=say)
-    say(f"starting {len(topology.routers)} routers (shoal run)")
+    say(f"starting {_spelled(topology.routers)} (shoal run)")
     for node in topology.routers:
         nodes.start_router(lab.folder, topology, node)
     took = lab.wait_healthy()
     say(f"whole after {took:.1f} s: {lab.active()} is active, every real server is up, {VIP} answers")
     return lab
+
+
+def _spelled(nodes_of_a_kind: Sequence[str]) -> str:
+    """``rs1 to rs3``."""
+    first, last = nodes_of_a_kind[0], nodes_of_a_kind[-1]
+    return first if first == last else f"{first} to {last}"
 
 
 def down(name: str) -> bool:
