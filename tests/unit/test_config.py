@@ -27,7 +27,7 @@ def test_the_smallest_file_gives_one_router_and_the_defaults():
     assert cluster.routers == (Router(name="this", priority=100, addresses=()),)
     assert (cluster.name, cluster.serial, cluster.key) == ("shoal", 0, b"")
     assert (cluster.heartbeat_port, cluster.heartbeat_interval, cluster.dead_time) == (5390, 0.1, 0.3)
-    assert (cluster.hook, cluster.max_connections) == (Hook.AUTO, 1_048_576)
+    assert (cluster.hook, cluster.max_connections) == (Hook.AUTO, 262_144)
     (server,) = cluster.virtual_servers
     assert (server.scheduler, server.method) == ("wlc", "nat")
     assert server.monitor == Monitor(probe=TcpProbe(), interval=1.0, timeout=1.0, rise=2, fall=2, port=0)

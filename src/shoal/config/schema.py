@@ -79,7 +79,7 @@ class DataplaneTable(Table, kw_only=True):
     ] = "auto"
     max_connections: Annotated[
         int, Meta(ge=1024, le=16_777_216, description="size of the connection table")
-    ] = 1_048_576
+    ] = 262_144
 
 
 class MonitorTable(Table, kw_only=True):

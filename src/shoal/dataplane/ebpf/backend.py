@@ -19,7 +19,7 @@ from shoal.dataplane.base import (
 from shoal.dataplane.ebpf.abi import DROPS, INTERFACE_FLAGS, LIMITS, STATES, TICK_SECONDS, ffi
 from shoal.dataplane.ebpf.installation import PROTOCOLS, Installation, address_of, port_of
 from shoal.dataplane.ebpf.libbpf import run_program
-from shoal.dataplane.ebpf.links import Interface, Links, Programs
+from shoal.dataplane.ebpf.links import Interface, Links
 from shoal.dataplane.ebpf.objects import Loaded
 from shoal.errors import NotFoundError
 from shoal.model import Cluster, Connection, ConnectionState, Hook
@@ -77,12 +77,7 @@ class EbpfDataplane(Dataplane):
         self._service_counters = self._loaded.counters("service_counters")
         self._listing = self._loaded.table("listing")
         self._live = 0
-        programs = Programs(
-            tc=self._loaded.program("shoal_tc"),
-            xdp=self._loaded.program("shoal_xdp"),
-            xdp_local=self._loaded.program("shoal_xdp_local"),
-        )
-        self._links = Links(pins, programs)
+        self._links = Links(pins, loaded.program)
         self._interfaces: dict[str, int] = {}
 
     @classmethod

@@ -6,6 +6,7 @@ mode drops the large frames of local TCP senders.
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,15 +45,6 @@ class Interface:
     def is_virtual(self) -> bool:
         """Whether its frames come from a local stack rather than from a wire."""
         return self.kind in LOCAL_KINDS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Programs:
-    """Descriptors of the loaded programs."""
-
-    tc: int
-    xdp: int
-    xdp_local: int
 
 
 def _index_of_link(descriptor: int) -> int:
@@ -113,12 +105,12 @@ def _detach_clsact(index: int) -> None:
 
 
 class Links:
-    """The attachments of one dataplane."""
+    """The attachments of one dataplane. ``program`` gives the descriptor of a program by its name."""
 
-    def __init__(self, pins: Path, programs: Programs, *, use_tcx: bool = True) -> None:
+    def __init__(self, pins: Path, program: Callable[[str], int], *, use_tcx: bool = True) -> None:
         self._folder = pins / LINKS
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._programs = programs
+        self._program = program
         self._use_tcx = use_tcx
         self.attachments: list[Attachment] = []
         self.xdp_targets: set[int] = set()
@@ -140,21 +132,22 @@ class Links:
     def _attach_tc(self, interface: Interface) -> str:
         pin = self._pin("tcx", interface.name)
         if self._use_tcx:
-            if _adopt(pin, self._programs.tc, interface.index):
+            if _adopt(pin, self._program("shoal_tc"), interface.index):
                 return "tcx"
-            result = _link(pin, self._programs.tc, interface.index, kind=BPF_TCX_INGRESS, flags=0)
+            result = _link(pin, self._program("shoal_tc"), interface.index, kind=BPF_TCX_INGRESS, flags=0)
             if result != -errno.EINVAL:
                 check(result, problem="cannot attach a TC program", where=interface.name)
                 return "tcx"
-        _clsact(self._programs.tc, interface.index)
+        _clsact(self._program("shoal_tc"), interface.index)
         self._pin("clsact", interface.name).mkdir(exist_ok=True)
         return "clsact"
 
     def _attach_xdp(self, interface: Interface) -> str:
         """The reason why it did not work; empty when it did."""
-        program = self._programs.xdp_local if interface.is_virtual else self._programs.xdp
+        name = "shoal_xdp_local" if interface.is_virtual else "shoal_xdp"
         pin = self._pin("xdp", interface.name)
         try:
+            program = self._program(name)
             if not _adopt(pin, program, interface.index):
                 result = _link(pin, program, interface.index, kind=BPF_XDP, flags=XDP_FLAGS_DRV_MODE)
                 check(result, problem="native XDP refused", where=interface.name)

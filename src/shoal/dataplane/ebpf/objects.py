@@ -4,16 +4,22 @@ import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import Any
 
 from shoal.dataplane.ebpf.abi import ABI_VERSION, LIMITS, STATES, TICK_SECONDS, built, ffi
-from shoal.dataplane.ebpf.libbpf import Object, check, get_pinned, lib, options
+from shoal.dataplane.ebpf.libbpf import Object, check, get_pinned, lib
 from shoal.dataplane.ebpf.tables import Dictionary, PerCpuCounters, Table, close_descriptor
 from shoal.errors import UnavailableError
 from shoal.model import ConnectionState
 from shoal.model.tcp_states import TIMEOUTS
 
 OBJECTS = ("balancer_xdp.bpf.o", "balancer_tc.bpf.o", "control.bpf.o")
+PROGRAMS = {
+    "shoal_xdp": "balancer_xdp.bpf.o",
+    "shoal_xdp_local": "balancer_xdp.bpf.o",
+    "shoal_tc": "balancer_tc.bpf.o",
+    "shoal_sweep": "control.bpf.o",
+    "shoal_list": "control.bpf.o",
+}
 MAPS = "maps"
 SLOTS_PER_CONNECTION = 2  # a table at most half full hardly ever has to refuse a place
 MAX_SERVICES = 256
@@ -112,22 +118,28 @@ class Loaded:
             sizes["connections4"] = pinned  # live connections are worth more than a new size
         self.n_buckets = sizes["connections4"]
         self._tables: dict[str, Table] = {}
-        self._objects = [self._load(name, maps, sizes) for name in OBJECTS]
-        self._maps = dict(pair for loaded in self._objects for pair in loaded.maps())
+        self._sizes = sizes
+        self._objects: dict[str, Object] = {}
+        self._maps = dict(self._object("balancer_tc.bpf.o").maps())
         if not self.adopted:
             self._initialise()
 
-    def _load(self, name: str, maps: Path, sizes: dict[str, int]) -> Object:
+    def _object(self, name: str) -> Object:
+        """An object, loaded over the pinned maps when it is first wanted: the verifier takes its time."""
+        if name in self._objects:
+            return self._objects[name]
         loaded = Object(str(built(name)))
         for map_name, handle in loaded.maps():
-            if map_name in sizes:
-                check(lib.bpf_map__set_max_entries(handle, sizes[map_name]), problem="map size refused")
-            lib.bpf_map__set_pin_path(handle, os.fsencode(maps / map_name))
+            if map_name in self._sizes:
+                size = self._sizes[map_name]
+                check(lib.bpf_map__set_max_entries(handle, size), problem="map size refused", where=map_name)
+            lib.bpf_map__set_pin_path(handle, os.fsencode(self.pins / MAPS / map_name))
         try:
             loaded.load()
         except BaseException:
             loaded.close()
             raise
+        self._objects[name] = loaded
         return loaded
 
     def _initialise(self) -> None:
@@ -141,10 +153,7 @@ class Loaded:
 
     def program(self, name: str) -> int:
         """The descriptor of a program of any of the objects."""
-        holder = {"shoal_xdp": 0, "shoal_xdp_local": 0, "shoal_tc": 1, "shoal_sweep": 2, "shoal_list": 2}[
-            name
-        ]
-        return self._objects[holder].program(name)
+        return self._object(PROGRAMS[name]).program(name)
 
     def descriptor(self, name: str) -> int:
         """The descriptor of a map."""
@@ -165,14 +174,10 @@ class Loaded:
         """A per-CPU array."""
         return PerCpuCounters(self.descriptor(name), _COUNTERS[name])
 
-    def btf(self, index: int) -> Any:
-        """Type information of object number ``index``."""
-        return self._objects[index].btf
-
     def close(self) -> None:
         """Close the descriptors; pinned maps and programs in use stay."""
         while self._objects:
-            self._objects.pop().close()
+            self._objects.popitem()[1].close()
 
     def unpin(self) -> None:
         """Take the maps out of the bpffs; the kernel frees them with their last user."""
@@ -187,6 +192,3 @@ def try_load() -> None:
             loaded.load()
         finally:
             loaded.close()
-
-
-__all__ = ["Loaded", "buckets_for", "options", "try_load"]
