@@ -81,7 +81,9 @@ class Node:
 
     def install_dataplane(self) -> None:
         """Put a lease where the dataplane would pin one."""
-        (self.folder / "pins" / PIN_NAME).write_bytes(bytes(LEASE_BYTES))
+        pin = self.folder / "pins" / PIN_NAME
+        pin.parent.mkdir(exist_ok=True)
+        pin.write_bytes(bytes(LEASE_BYTES))
 
     def remove_dataplane(self) -> None:
         """Take the lease away."""
