@@ -123,6 +123,8 @@ def install(dataplane: EbpfDataplane, ifindex: int) -> None:
         destinations=destinations,
     )
     dataplane.apply([PutService(service=service)])
+    settings = dataplane._loaded.table("settings")[0]
+    settings.macs[0], settings.n_macs = int.from_bytes(MACS[0], "little"), 1
     flags = dataplane._loaded.dictionary("interfaces")
     flags.put(ffi.new("__u32 *", ifindex), ffi.new("__u32 *", INTERFACE_FLAGS["SHOAL_XDP_TARGET"]))
 

@@ -21,6 +21,7 @@ enum shoal_limit {
 	SHOAL_TICK_SHIFT = 24,		/* a tick is 2^24 ns = 16.8 ms: 32 bits of them last 834 days */
 	SHOAL_GRACE_TICKS = 60,		/* a dead entry rests for 1 s, so that no reader of it is left */
 	SHOAL_LIST_ENTRIES = 1024,
+	SHOAL_MAX_MACS = 8,
 };
 
 /* Of a connection's slot. From SHOAL_NONE on the entry is live; the order is that of IPVS (enum in ip_vs.h). */
@@ -193,6 +194,8 @@ struct settings {
 	__u32 abi_version;
 	__u32 n_buckets;
 	__u32 timeout_ticks[16];	/* by enum shoal_state */
+	__u64 n_macs;			/* 0: frames to any address are taken */
+	__u64 macs[8];			/* of the interfaces, in the low 48 bits as they stand in a frame */
 };
 
 /* Bits by a hash of an address: whether it may be a listener's or a real server's. Never a false no. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* The TC entry: socket buffers on ingress. It can do everything, so it also serves what the XDP entry passes on. */
 #define SHOAL_CONTEXT struct __sk_buff
+#include <linux/if_packet.h>
 #include <stddef.h>
 #include <linux/pkt_cls.h>
 #include "verdict.h"
@@ -50,6 +51,8 @@ int shoal_tc(struct __sk_buff *context)
 {
 	struct route route = {};
 
+	if (context->pkt_type == PACKET_OTHERHOST)
+		return TC_ACT_OK;	/* seen only because the NIC is in promiscuous mode */
 	/* a buffer may keep its headers outside of its linear part */
 	if (context->data_end - context->data < DEEPEST_HEADERS && context->data_end - context->data < context->len)
 		bpf_skb_pull_data(context, context->len < DEEPEST_HEADERS ? context->len : DEEPEST_HEADERS);

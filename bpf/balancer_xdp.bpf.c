@@ -23,6 +23,30 @@ static __always_inline int can_send(const struct xdp_md *context, const struct r
 	       (route->hop.ifindex == ingress_interface(context) || route->flags & SHOAL_XDP_TARGET);
 }
 
+/*
+ * A NIC in promiscuous mode (under a bridge, or watched by tcpdump) also receives what is for others. XDP is not told
+ * which is which, as TC is.
+ */
+static __always_inline int is_for_us(const struct xdp_md *context)
+{
+	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
+	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
+	__u64 mac;
+
+	if (!table || data + sizeof(struct ethhdr) > end)
+		return 0;
+	if (!table->n_macs)
+		return 1;
+	__builtin_memcpy(&mac, data, sizeof(mac));
+	mac &= 0xffffffffffffull;
+	if (mac & 1)
+		return 1;	/* broadcast and multicast: ARP is among them */
+	for (__u32 i = 0; i < SHOAL_MAX_MACS && i < table->n_macs; i++)
+		if (table->macs[i] == mac)
+			return 1;
+	return 0;
+}
+
 static __always_inline void mend_l4_checksum(struct xdp_md *context, const struct headers *headers,
 					     const struct packet *packet, const struct rewrite *rewrite)
 {
@@ -54,8 +78,10 @@ SEC("xdp")
 int shoal_xdp(struct xdp_md *context)
 {
 	struct route route = {};
-	int outcome = balance(context, &route);
 
+	if (!is_for_us(context))
+		return XDP_PASS;
+	int outcome = balance(context, &route);
 	return verdict_of(context, outcome, &route);
 }
 
@@ -65,6 +91,8 @@ int shoal_xdp_local(struct xdp_md *context)
 {
 	struct route route = {};
 
+	if (!is_for_us(context))
+		return XDP_PASS;
 	complete_partial_checksum(context);
 	int outcome = balance(context, &route);
 	return verdict_of(context, outcome, &route);

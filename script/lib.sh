@@ -2,7 +2,9 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV="$ROOT/.venv"
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+say() {
+	if [ -t 2 ]; then printf '\033[1m==>\033[0m %s\n' "$*" >&2; else printf '==> %s\n' "$*" >&2; fi
+}
 
 # die PROBLEM FIX: every refusal says what is wrong and how to put it right.
 die() {

@@ -4,8 +4,9 @@ import hashlib
 import random
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ import pytest
 from shoal.dataplane.base import Destination, PutService, Service
 from shoal.dataplane.ebpf.backend import EbpfDataplane, find_interfaces
 from shoal.dataplane.ebpf.links import Links
+from shoal.dataplane.packet import Packet, TcpFlags
 from shoal.model import ForwardingMethod, Hook, Listener, Protocol
 from support.namespaces import (
+    CLIENT,
     SERVERS,
     VIP,
     Wires,
@@ -24,6 +27,7 @@ from support.namespaces import (
     run,
     wires,
 )
+from support.packets import encode_packet
 
 BULK = 20_000_000
 DEADLINE = 10.0
@@ -263,3 +267,29 @@ def test_removing_the_dataplane_leaves_nothing(site: Site) -> None:
         assert "prog/xdp" not in run("ip link show dev eth0")
     assert list(site.pins.rglob("*")) == []
     site.dataplane = open_in(site.wires.router, site.pins, site.hook)
+
+
+def test_a_frame_for_another_host_is_never_forwarded(site: Site) -> None:
+    """As a NIC in promiscuous mode sees it: the addresses are ours, the MAC is not."""
+    with inside(site.wires.router):
+        mac = find_interfaces(["eth0"])[0].mac
+        run("ip link set eth0 promisc on")
+    with inside(site.wires.client):
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        wire.bind(("eth0", 0))
+    syn = Packet(
+        source=CLIENT,
+        source_port=40_000,
+        destination=VIP,
+        destination_port=80,
+        protocol=Protocol.TCP,
+        flags=TcpFlags.SYN,
+    )
+    with wire:
+        wire.send(encode_packet(syn, destination_mac=bytes.fromhex("02aaaaaaaaaa")))
+        wire.send(encode_packet(replace(syn, source_port=40_001), destination_mac=mac))
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline and not list(site.dataplane.connections(limit=10)):
+            time.sleep(0.01)
+    (opened,) = site.dataplane.connections(limit=10)
+    assert opened.client == (CLIENT, 40_001)

@@ -58,6 +58,7 @@ def find_interfaces(names: Iterable[str]) -> list[Interface]:
                 name=name,
                 index=link.index,
                 kind=link.kind,
+                mac=link.mac,
                 peer_elsewhere=link.kind == "veth" and link.peer_netns is not None,
             )
         )
@@ -90,6 +91,11 @@ class EbpfDataplane(Dataplane):
         for interface in interfaces:
             self._links.attach(interface, hook)
             self._interfaces[interface.name] = interface.index
+        settings = self._loaded.table("settings")[0]
+        macs = sorted({interface.mac for interface in interfaces})[: LIMITS["SHOAL_MAX_MACS"]]
+        for position, mac in enumerate(macs):
+            settings.macs[position] = int.from_bytes(mac, "little")
+        settings.n_macs = len(macs)
         flags = self._loaded.dictionary("interfaces")
         for interface in interfaces:
             value = INTERFACE_FLAGS["SHOAL_PEER_REDIRECT"] if interface.peer_elsewhere else 0

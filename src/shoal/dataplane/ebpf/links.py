@@ -39,6 +39,7 @@ class Interface:
     name: str
     index: int
     kind: str
+    mac: bytes
     peer_elsewhere: bool
 
     @property
