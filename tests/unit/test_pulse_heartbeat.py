@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -144,3 +146,13 @@ def test_unknown_flags_of_a_later_version_are_ignored() -> None:
 def test_a_name_that_does_not_fit_is_our_mistake() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         CODEC.encode(heartbeat(sender="x" * 65))
+
+
+def test_the_document_describes_every_byte() -> None:
+    document = Path(__file__).parents[2] / "docs" / "protocol" / "heartbeat.md"
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| \w", document.read_text(), re.MULTILINE)
+    end = 0
+    for offset, length in rows:
+        assert int(offset) == end
+        end += int(length)
+    assert end == LENGTH
