@@ -66,7 +66,7 @@ def lease(serving: PacketBench):
 
 def arp(operation: int, target: IPv4Address) -> bytes:
     """An ARP packet for IPv4 over Ethernet (RFC 826)."""
-    head = bytes.fromhex("ffffffffffff0200000000010806" "0001080006040000")
+    head = bytes.fromhex("ffffffffffff02000000000108060001080006040000")
     sender = bytes.fromhex("020000000001") + CLIENT.packed
     return head[:-1] + bytes([operation]) + sender + bytes(6) + target.packed + bytes(18)
 

@@ -1,6 +1,7 @@
 """The eBPF dataplane on a bench: packets go in by BPF_PROG_TEST_RUN, verdict and packet come out."""
 
 import contextlib
+import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from shoal.dataplane.ebpf.abi import INTERFACE_FLAGS, STATES, TICK_SECONDS, ffi
 from shoal.dataplane.ebpf.backend import EbpfDataplane, find_interfaces
 from shoal.dataplane.ebpf.libbpf import run_packet
 from support.namespaces import bpffs, inside, own_name, run
+from support.packets import DESTINATION_MAC
 
 XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT = 0, 2, 7
@@ -18,6 +20,7 @@ _VERDICTS = {
     "shoal_xdp": {XDP_PASS: PASS, XDP_DROP: DROP, XDP_TX: SEND, XDP_REDIRECT: SEND},
     "shoal_tc": {TC_ACT_OK: PASS, TC_ACT_SHOT: DROP, TC_ACT_REDIRECT: SEND},
 }
+_numbers = itertools.count()
 NEIGHBOUR_MAC = "02:00:00:00:0f:fe"
 
 
@@ -98,12 +101,14 @@ class PacketBench:
 @contextlib.contextmanager
 def packet_bench(program: str = "shoal_xdp", *, max_connections: int = 1024) -> Iterator[PacketBench]:
     """A bench in a namespace and a bpffs of its own."""
-    namespace = own_name("sb") + f"-{program[6:]}"
+    namespace = f"{own_name('sb')}-{next(_numbers)}"
     run(f"ip netns add {namespace}")
     try:
         run(f"ip -n {namespace} link add out type veth peer name far")
         for link in ("lo", "out", "far"):
             run(f"ip -n {namespace} link set {link} up")
+        # a test run's frames arrive on lo; what is not for its MAC would be another host's
+        run(f"ip -n {namespace} link set lo address {DESTINATION_MAC.hex(':')}")
         run(f"ip -n {namespace} address add 192.168.255.1/30 dev out")
         run(f"ip -n {namespace} neigh replace 192.168.255.2 lladdr {NEIGHBOUR_MAC} dev out nud permanent")
         run(f"ip -n {namespace} route add default via 192.168.255.2")
