@@ -22,7 +22,7 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_forwarding_is_enabled_and_put_back(proc: Path, tmp_path: Path) -> None:
     memory = tmp_path / "sysctl.json"
-    sysctl.enable_forwarding(["eth0", "eth1.10", "gone"], memory=memory)
+    sysctl.prepare_interfaces(["eth0", "eth1.10", "gone"], memory=memory)
     assert [(proc / name / "forwarding").read_text() for name in ("eth0", "eth1.10")] == ["1", "1"]
     sysctl.restore(memory)
     assert [(proc / name / "forwarding").read_text() for name in ("eth0", "eth1.10")] == ["0", "1"]
@@ -32,7 +32,7 @@ def test_forwarding_is_enabled_and_put_back(proc: Path, tmp_path: Path) -> None:
 def test_what_a_dead_predecessor_found_is_what_is_put_back(proc: Path, tmp_path: Path) -> None:
     memory = tmp_path / "sysctl.json"
     for _ in range(2):
-        sysctl.enable_forwarding(["eth0"], memory=memory)
+        sysctl.prepare_interfaces(["eth0"], memory=memory)
     assert json.loads(memory.read_text()) == {"net/ipv4/conf/eth0/forwarding": "0"}
 
 

@@ -61,6 +61,11 @@ class FloatingAddresses:
         """Whether a predecessor left all of them configured."""
         return holds_all(self._desired(), self._present())
 
+    def any_left(self) -> bool:
+        """Whether one of them is on this router, whoever put it there."""
+        here = {present.place.address.ip for present in self._present()}
+        return not here.isdisjoint(self.all_addresses())
+
     def acquire(self) -> Applied:
         """Have exactly the configured addresses."""
         return self._apply(acquire(self._desired(), self._present()))

@@ -47,7 +47,7 @@ class Station:
             case events.AcquireAddresses():
                 self.acquire("this router is active")
             case events.ReleaseAddresses():
-                self._note_applied(self.addresses.release(), "this router is not active")
+                self._release()
             case events.Announce():
                 self._announce(command)
             case events.Record():
@@ -56,6 +56,14 @@ class Station:
                 self._answer(command)
             case events.Stop():
                 pass  # the loop ends with the election
+
+    def _release(self) -> None:
+        """Take the addresses away. With none left there is nothing to be silent about: a lease that is over would
+        only count as a drop every ARP request for them that passes by.
+        """
+        self._note_applied(self.addresses.release(), "this router is not active")
+        if not self.addresses.any_left():
+            self.ownership.renew(None)
 
     def acquire(self, cause: str) -> tuple[str, ...]:
         """Configure the floating addresses that are missing; which these were."""

@@ -237,7 +237,7 @@ class Supervisor:
 
     def _put_in_force(self, checked: Checked) -> None:
         interfaces = [path.interface for path in checked.cluster.paths]
-        sysctl.enable_forwarding(interfaces, memory=self._sysctls)
+        sysctl.prepare_interfaces(interfaces, memory=self._sysctls)
         write_atomically(self._service.places.config, checked.text)
 
     def _begin_reload(self, now: float) -> None:

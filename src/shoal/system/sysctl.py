@@ -1,4 +1,4 @@
-"""Forwarding on the interfaces that Shoal uses, and as it was before when Shoal has gone."""
+"""What the interfaces that Shoal uses must be set to, and as they were before when Shoal has gone."""
 
 import json
 from collections.abc import Iterable
@@ -8,26 +8,34 @@ from shoal.errors import ForbiddenError
 from shoal.system.atomic import write_atomically
 
 SYSCTLS = Path("/proc/sys")
+NEEDED = {
+    "forwarding": "1",
+    # a floating address is a secondary of the router's own; should it ever come first, removing it must not take
+    # the router's own along
+    "promote_secondaries": "1",
+}
 
 
-def enable_forwarding(interfaces: Iterable[str], *, memory: Path) -> None:
-    """Let the kernel forward IPv4 from these interfaces; ``memory`` keeps the values that were there before.
+def prepare_interfaces(interfaces: Iterable[str], *, memory: Path) -> None:
+    """Make these interfaces fit for a router; ``memory`` keeps the values that were there before.
 
     A value that stands in ``memory`` already (a predecessor died) is not overwritten: it is the true one. An
     interface that does not exist is passed over.
     """
     before = _remembered(memory)
-    wanted = [f"net/ipv4/conf/{interface}/forwarding" for interface in interfaces]
-    wanted = [name for name in wanted if (SYSCTLS / name).exists()]
+    wanted = {
+        f"net/ipv4/conf/{interface}/{name}": value for interface in interfaces for name, value in NEEDED.items()
+    }
+    wanted = {name: value for name, value in wanted.items() if (SYSCTLS / name).exists()}
     for name in wanted:
         before.setdefault(name, (SYSCTLS / name).read_text().strip())
     write_atomically(memory, json.dumps(before).encode())
-    for name in wanted:
-        _write(name, "1")
+    for name, value in wanted.items():
+        _write(name, value)
 
 
 def restore(memory: Path) -> None:
-    """Put back what ``enable_forwarding`` found. An interface that has gone is passed over."""
+    """Put back what ``prepare_interfaces`` found. An interface that has gone is passed over."""
     for name, value in _remembered(memory).items():
         if (SYSCTLS / name).exists():
             _write(name, value)
