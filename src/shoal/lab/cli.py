@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from shoal.lab import cluster, drills, namespaces, report, score
 from shoal.lab.measure import longest_outage
 from shoal.lab.picture import picture
+from shoal.lab.promises import broken_by
 from shoal.lab.topology import DEFAULT_NAME, VIP, Topology
 from shoal.model import ForwardingMethod, Hook
 
@@ -73,10 +75,15 @@ def status(as_json: AsJson = False, name: Name = DEFAULT_NAME) -> None:
 
 @app.command()
 def drill(
-    which: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(drills.DRILLS)}.")],
+    which: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"One of {', '.join(drills.DRILLS)}, or all of them: all.")
+    ],
     repeat: Annotated[int, typer.Option(min=1, max=1000, help="How many runs.")] = 1,
     interval: Annotated[float, typer.Option(min=1, max=1000, help="Probe every so many ms.")] = 2.0,
     svg: Annotated[Path | None, typer.Option(help="Draw the worst run into this file.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="With all: write the table into this Markdown file.")
+    ] = None,
     as_json: AsJson = False,
     name: Name = DEFAULT_NAME,
 ) -> None:
@@ -84,6 +91,9 @@ def drill(
 
     Example: shoal lab drill kill-active --repeat 10
     """
+    if which == "all":
+        _drill_all(cluster.find(name), repeat=repeat, interval=interval / 1000, page=page, as_json=as_json)
+        return
     chosen = drills.find(which)
     lab = cluster.find(name)
     with cluster.locked(name):
@@ -92,6 +102,23 @@ def drill(
         worst = max(runs, key=lambda run: longest_outage(run.samples))
         svg.write_text(picture([score.view(worst, lab.topology, title=f"{which} {worst.target}")]))
     _print(score.document(which, runs), as_json=as_json, text=report.drill)
+
+
+def _drill_all(lab: cluster.Lab, *, repeat: int, interval: float, page: Path | None, as_json: bool) -> None:
+    """Every drill in turn; exit status 1 when one does not keep what it promises."""
+    documents = []
+    with cluster.locked(lab.topology.name):
+        for each in drills.DRILLS.values():
+            runs = drills.run(lab, each, repeat=repeat, interval=interval, say=_say)
+            documents.append(score.document(each.name, runs))
+    if page is not None:
+        page.write_text(report.drills_page(documents, machine=platform.release()))
+    _print({"drills": documents}, as_json=as_json, text=lambda found: report.drills_table(found["drills"]))
+    broken = [f"{found['drill']}: {says}" for found in documents for says in broken_by(found)]
+    for line in broken:
+        _say(f"not kept: {line}")
+    if broken:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from typing import Any
 
 from shoal.ipc.messages import Record
 from shoal.lab.evidence import JournalLine
+from shoal.lab.promises import PROMISES, broken_by
 
 WIDTH = 80
 _SUBJECTS = ("real_server", "virtual_server", "peer", "path", "interface", "address", "child", "to")
@@ -108,6 +109,57 @@ def drill(document: Mapping[str, Any]) -> str:
     if "lost_after_detection" in document:
         lines.append(f"  after detection {document['lost_after_detection']} probes lost")
     return table(rows, header=header) + "\n\n" + "\n".join(lines)
+
+
+_DRILL_HEADER = ("drill", "runs", "outage ms", "lost", "broken TCP", "two owners ms", "GARPs", "promise")
+
+
+def _drill_rows(documents: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    return [
+        (
+            str(found["drill"]),
+            str(found["runs"]),
+            f"{found['outage_ms']['median']:.0f} / {found['outage_ms']['max']:.0f}",
+            f"{found['probes_lost']} of {found['probes_sent']}",
+            f"{found['connections_broken']} of {found['connections']}",
+            f"{found['two_owners_ms']['median']:.0f} / {found['two_owners_ms']['max']:.0f}",
+            str(found["garps"]),
+            "; ".join(promise.says for promise in PROMISES[str(found["drill"])])
+            + ("" if not broken_by(found) else ": NOT KEPT"),
+        )
+        for found in documents
+    ]
+
+
+def drills_table(documents: Sequence[Mapping[str, Any]]) -> str:
+    """All drills, a line each, in 80 columns: the promise only where it is broken."""
+    rows = [(*row[:5], "kept" if not broken_by(found) else "NOT KEPT") for row, found in _paired(documents)]
+    return table(rows, header=(*_DRILL_HEADER[:5], "promise"))
+
+
+def _paired(documents: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    return list(zip(_drill_rows(documents), documents, strict=True))
+
+
+def drills_page(documents: Sequence[Mapping[str, Any]], *, machine: str) -> str:
+    """The page docs/drills.md."""
+    runs = documents[0]["runs"] if documents else 0
+    lines = [
+        "# What clients notice",
+        "",
+        "Made by `shoal lab up && shoal lab drill all --repeat "
+        f"{runs} --page docs/drills.md` on kernel {machine}, at default settings (heartbeats every 100 ms, dead",
+        "after 300 ms of silence on all paths). A client sends a datagram through the VIP every 2 ms from 16 ports;",
+        "the outage is the longest time from a lost one to the next that was answered. Twenty TCP connections",
+        "exchange a line every 50 ms; without connection synchronisation they break when the routers change places.",
+        "Two owners: the time in which two routers answered the same ARP request for the VIP. Figures are",
+        "median / maximum over the runs, each begun at a random moment.",
+        "",
+        "| " + " | ".join(_DRILL_HEADER) + " |",
+        "|" + "---|" * len(_DRILL_HEADER),
+    ]
+    lines += ["| " + " | ".join(row) + " |" for row in _drill_rows(documents)]
+    return "\n".join(lines) + "\n"
 
 
 def timeline(lines: Iterable[JournalLine], *, origin: float) -> str:

@@ -1,0 +1,29 @@
+"""Every drill, as a client measures it, in a lab of its own. The numbers of many runs are in docs/drills.md."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from shoal.lab import cluster, drills, score
+from shoal.lab.promises import broken_by
+from shoal.lab.topology import Topology
+
+NAME = f"sdr{os.getpid() % 100_000}"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[cluster.Lab]:
+    """A lab with two routers and three real servers."""
+    built = cluster.up(Topology(name=NAME, router_count=2, real_server_count=3))
+    try:
+        yield built
+    finally:
+        cluster.down(NAME)
+
+
+@pytest.mark.parametrize("name", list(drills.DRILLS))
+def test_a_drill_keeps_what_it_promises(lab: cluster.Lab, name: str) -> None:
+    runs = drills.run(lab, drills.find(name), repeat=2, interval=0.002)
+    document = score.document(name, runs)
+    assert broken_by(document) == (), document

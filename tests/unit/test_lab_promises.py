@@ -1,0 +1,41 @@
+"""What the drills promise."""
+
+import pytest
+
+from shoal.lab.drills import DRILLS
+from shoal.lab.promises import PROMISES, broken_by
+
+GOOD = {
+    "outage_ms": {"median": 240.0, "max": 290.0},
+    "two_owners_ms": {"median": 0.0, "max": 0.0},
+    "probes_lost": 0,
+    "connections_broken": 0,
+    "lost_after_detection": 0,
+}
+
+
+def test_every_drill_promises_something():
+    assert set(PROMISES) == set(DRILLS)
+
+
+def test_a_good_power_loss_keeps_its_promises():
+    assert broken_by(GOOD | {"drill": "kill-active"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("drill", "figures", "broken"),
+    [
+        ("kill-active", {"outage_ms": {"median": 400.0, "max": 600.0}}, 2),
+        ("kill-active", {"outage_ms": {"median": 399.0, "max": 600.0}}, 1),
+        ("stop-active", {"outage_ms": {"median": 1.0, "max": 50.1}}, 1),
+        ("cut-public", {"outage_ms": {"median": 1.0, "max": 50.1}}, 1),
+        ("cut-private", {"outage_ms": {"median": 1.0, "max": 50.1}}, 1),
+        ("kill-lvsd", {"probes_lost": 1}, 1),
+        ("kill-lvsd", {"connections_broken": 1}, 1),
+        ("crash-daemons", {"probes_lost": 1}, 1),
+        ("crash-daemons", {"two_owners_ms": {"median": 0.0, "max": 301.0}}, 1),
+        ("kill-real", {"lost_after_detection": 1}, 1),
+    ],
+)
+def test_a_figure_beyond_its_limit_breaks_the_promise(drill: str, figures: dict[str, object], broken: int):
+    assert len(broken_by(GOOD | figures | {"drill": drill})) == broken
