@@ -36,7 +36,11 @@ def health(config: Path) -> HealthReport:
 
 def main() -> None:
     """Until SIGTERM."""
-    name, places, config = sys.argv[1].removeprefix("shoal-"), Places(run=Path(sys.argv[2])), Path(sys.argv[3])
+    name, places, config = (
+        sys.argv[1].removeprefix("shoal-"),
+        Places(run=Path(sys.argv[2])),
+        Path(sys.argv[3]),
+    )
     lock = ProcessLock.acquire(places.lock(name), what=name)
     reader, writer = socket.socketpair()
     writer.setblocking(False)
