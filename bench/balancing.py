@@ -54,7 +54,7 @@ def balance(router: Router, folder: Path, *, hook: Hook, frames: bool = False) -
         dataplane.attach(interfaces, hook)
         wanted = "xdp+" if hook is Hook.XDP else "tc"
         for attachment in dataplane.attachments():
-            if not (attachment.hook.startswith(wanted) or attachment.hook == "clsact" and hook is Hook.TC):
+            if not (attachment.hook.startswith(wanted) or (attachment.hook == "clsact" and hook is Hook.TC)):
                 raise RuntimeError(f"{attachment.interface}: {attachment.hook} ({attachment.reason})")
         dataplane.apply(
             [

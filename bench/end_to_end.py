@@ -1,6 +1,6 @@
 """TCP through each way of balancing, on one CPU, beside plain kernel forwarding.
 
-    taskset -c 1 .venv/bin/python bench/end_to_end.py [--rounds 7]
+    taskset -c 1 .venv/bin/python bench/end_to_end.py [--rounds 9]
 
 The modes take turns within every round; the score is the median of the ratios to plain forwarding in the same round.
 Before each measurement the page is fetched and compared; wrk must report no error and no other status than 2xx;
@@ -8,8 +8,6 @@ iperf3's figure is what the receiver counted.
 """
 
 import argparse
-import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import balancing
+from delivery import DeliveryError, bytes_of, requests_of
 from figures import Aim, Part, Row, at_least
 from machine import CpuTime, NoiseWatch, hand_over, leave_the_host, this_cpu
 from ratios import same_round_ratios, spread, turned
@@ -57,31 +56,6 @@ class Test:
     run: Callable[[Router], tuple[float, float]]
     aim: Aim | None = None
     scale: float = 1.0
-
-
-class DeliveryError(Exception):
-    """Something did not arrive; a figure made of it would mean nothing."""
-
-
-def requests_of(report: str) -> tuple[int, float]:
-    """Requests and seconds of wrk's report. Raises DeliveryError when anything went wrong."""
-    done = re.search(r"(\d+) requests in ([\d.]+)(m?s)", report)
-    if not done or int(done[1]) == 0:
-        raise DeliveryError(f"wrk did nothing: {report.strip()}")
-    if wrong := re.search(r"(Socket errors|Non-2xx).*", report):
-        raise DeliveryError(f"wrk: {wrong[0]}")
-    return int(done[1]), float(done[2]) / (1000 if done[3] == "ms" else 1)
-
-
-def bytes_of(report: str) -> tuple[int, float]:
-    """Bytes that the receiver counted, and seconds, of iperf3's JSON report. Raises DeliveryError."""
-    try:
-        received = json.loads(report)["end"]["sum_received"]
-    except (ValueError, KeyError) as error:
-        raise DeliveryError(f"iperf3: {report.strip()[:300]}") from error
-    if not received["bytes"]:
-        raise DeliveryError("iperf3: no byte arrived")
-    return int(received["bytes"]), float(received["seconds"])
 
 
 def output_of(command: Sequence[str], *, limit: float = 15.0) -> str:
@@ -234,7 +208,7 @@ def row_of(what: str, mode: str, values: Mapping[str, Sequence[float]], *, unit:
 def main() -> None:
     """Measure, and print the part as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     cpu = this_cpu()
     leave_the_host()
