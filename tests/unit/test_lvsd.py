@@ -228,7 +228,7 @@ def test_another_table_size_is_refused_because_connections_would_be_lost(tmp_pat
     async def story() -> None:
         async with running(Bench(tmp_path)) as bench:
             bench.file.write_text(ONE_ROUTER + "[dataplane]\nmax_connections = 2000\n")
-            with pytest.raises(ConfigError, match="cannot be resized from 1048576 while it is in use"):
+            with pytest.raises(ConfigError, match="cannot be resized from 262144 while it is in use"):
                 await bench.lvsd.reload()
             assert len(bench.opened) == 1
 
