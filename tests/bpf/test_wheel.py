@@ -36,7 +36,9 @@ def test_the_wheel_carries_the_programs_and_the_contract(unpacked: Path):
 
 def test_the_kernel_takes_the_installed_programs_where_there_is_no_compiler(unpacked: Path):
     environment = {"PATH": WITHOUT_COMPILER, "PYTHONPATH": str(unpacked), "PYTHONSAFEPATH": "1"}
-    code = "import shoal, shoal.dataplane.ebpf.preflight as p; print(shoal.__file__); raise SystemExit(p.main())"
+    code = (
+        "import shoal, shoal.dataplane.ebpf.preflight as p; print(shoal.__file__); raise SystemExit(p.main())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd="/", capture_output=True, text=True, check=False
     )

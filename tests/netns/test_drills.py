@@ -9,6 +9,7 @@ from shoal.lab import cluster, drills, score
 from shoal.lab.promises import broken_by
 from shoal.lab.topology import Topology
 
+ATTEMPTS = 4  # a run in which the machine kept a pulse from running for a heartbeat says nothing about Shoal
 NAME = f"sdr{os.getpid() % 100_000}"
 
 
@@ -24,6 +25,9 @@ def lab() -> Iterator[cluster.Lab]:
 
 @pytest.mark.parametrize("name", list(drills.DRILLS))
 def test_a_drill_keeps_what_it_promises(lab: cluster.Lab, name: str) -> None:
-    runs = drills.run(lab, drills.find(name), repeat=2, interval=0.002)
-    document = score.document(name, runs)
+    for _ in range(ATTEMPTS):
+        runs = drills.run(lab, drills.find(name), repeat=2, interval=0.002)
+        document = score.document(name, runs)
+        if not document["disturbed"]:
+            break
     assert broken_by(document) == (), document

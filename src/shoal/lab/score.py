@@ -1,5 +1,6 @@
 """What a drill's runs amount to: one document. Pure."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,11 @@ class Run:
         """How often a router became active."""
         return sum(line.record.event == "router.active" for line in self.journal)
 
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether a router's pulse was kept from running: then the figures tell of this machine, not of Shoal."""
+        return any(line.record.event == "pulse.late" for line in self.journal)
+
     def moment(self, at: float) -> float:
         """A journal's time (Unix) on the watchers' clock."""
         return self.injected + at - self.began
@@ -69,6 +75,7 @@ def each(run: Run) -> dict[str, Any]:
         "sent": len(samples),
         "lost": measure.lost(samples),
         "connections_broken": len(run.broken()),
+        "broken_because": _reasons(run),
         "two_owners_ms": measure.milliseconds(measure.owned_twice(run.questions)),
         "garps": _garps(run),
         "moves": run.moves,
@@ -82,6 +89,11 @@ def each(run: Run) -> dict[str, Any]:
         line["detection_ms"] = measure.milliseconds(run.detected - run.injected)
         line["lost_after_detection"] = measure.lost_after(samples, run.detected)
     return line
+
+
+def _reasons(run: Run) -> dict[str, int]:
+    """Why connections broke, and how many for each reason."""
+    return dict(Counter(str(row["broken"]) for row in run.broken()))
 
 
 def _garps(run: Run) -> int:
@@ -108,6 +120,7 @@ def document(drill: str, runs: Sequence[Run]) -> dict[str, Any]:
         "garps": sum(line["garps"] for line in lines),
         "moves": sum(line["moves"] for line in lines),
         "detection_ms": measure.spread(detections),
+        "disturbed": sum(run.is_disturbed for run in runs),
         "repair_probes_lost": sum(line["repair"]["lost"] for line in lines),
     }
     if drill == "kill-real":

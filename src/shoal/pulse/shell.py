@@ -71,6 +71,9 @@ class Pulse:
 
     def _pass(self, due: float) -> None:
         gap = boottime() - due
+        if gap >= self._election.settings.heartbeat_interval:
+            cause = f"it did not run for {gap:.3f} s: the machine was busy or paused"
+            self._station.record("pulse.late", cause, seconds=round(gap, 3))
         if gap >= self._election.settings.dead_time:
             self._give(events.Woke(gap=gap))
         drained = self._receive_heartbeats()
