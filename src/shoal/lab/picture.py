@@ -11,7 +11,7 @@ WIDTH = 960
 _LEFT, _RIGHT = 70, 20
 _TITLE = 34
 _PLOT = 170
-_LOST = 16
+_LOST = 28
 _OWNER = 18
 _AXIS = 34
 _GAP = 24
@@ -86,7 +86,7 @@ def _grid(view: View) -> str:
     """The axes: a line for each decade of latency, a label for each whole (or half) second."""
     lines = []
     for exponent, label in (
-        (-5, "10 µs"),
+        (-5, ""),
         (-4, "0.1 ms"),
         (-3, "1 ms"),
         (-2, "10 ms"),
@@ -105,6 +105,10 @@ def _grid(view: View) -> str:
         tick = round(tick + step, 6)
     lines.append(f'<text x="{_LEFT - 6}" y="{_TITLE + 12}" text-anchor="end" fill="{_TWO}">lost</text>')
     lines.append(f'<text x="{_LEFT - 6}" y="{bottom - 5}" text-anchor="end" fill="#666666">VIP at</text>')
+    middle = _TITLE + _LOST + _PLOT / 2
+    lines.append(
+        f'<text transform="translate(14,{middle}) rotate(-90)" text-anchor="middle" fill="#666666">answer after</text>'
+    )
     return "".join(lines)
 
 
@@ -121,7 +125,7 @@ def _answers(view: View) -> str:
 
 def _losses(view: View) -> str:
     ticks = "".join(
-        f"M{_x(view, sample.sent)} {_TITLE + 4}v{_LOST - 6}" for sample in view.samples if sample.lost
+        f"M{_x(view, sample.sent)} {_TITLE + 4}v{_LOST - 18}" for sample in view.samples if sample.lost
     )
     return f'<path d="{ticks}" stroke="{_TWO}" stroke-width="1"/>'
 
