@@ -90,7 +90,7 @@ def proxy(router: Router, folder: Path) -> subprocess.Popen[bytes]:
     text = f"""
 global
   nbthread 1
-  maxconn 20000
+  maxconn 4000
 defaults
   mode tcp
   option splice-auto
