@@ -37,6 +37,7 @@ def service(
     *destinations: Destination,
     listeners: tuple[Listener, ...] = (HTTP,),
     scheduler: str = "rr",
+    flags: tuple[str, ...] = (),
     name: str = "www",
 ) -> Service:
     """A service by NAT."""
@@ -44,6 +45,7 @@ def service(
         name=name,
         listeners=listeners,
         scheduler=scheduler,
+        scheduler_flags=flags,
         method=ForwardingMethod.NAT,
         destinations=destinations,
     )

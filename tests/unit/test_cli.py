@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
 from shoal.cli import main as cli
+from shoal.cli.render import render_servers
 from shoal.errors import ConfigErrors, NotFoundError, UnavailableError
+from shoal.lvsd.view import servers
 from support.clusters import ONE_ROUTER
 from support.served_api import served
 from support.snapshots import NOW, ShownLvsd, snapshot
@@ -159,9 +162,23 @@ def test_a_right_file_is_summed_up(tmp_path: Path) -> None:
         "  paths            public (eth0)",
         "  routers          this",
         "  addresses        192.0.2.10/32",
-        "  virtual servers  www",
+        "  virtual servers  www (wlc)",
         "  real servers     2",
     ]
+
+
+def test_check_shows_scheduler_flags(tmp_path: Path) -> None:
+    file = tmp_path / "shoal.toml"
+    file.write_text(
+        ONE_ROUTER.replace('name = "www"', 'name = "www"\nscheduler = "mh"\nscheduler_flags = ["mh-port"]')
+    )
+    assert "  virtual servers  www (mh mh-port)" in lines(CliRunner().invoke(cli.app, ["check", str(file)]))
+
+
+def test_servers_show_scheduler_flags() -> None:
+    (www,) = msgspec.to_builtins(servers(snapshot()))["virtual_servers"]
+    head = render_servers({"virtual_servers": [www | {"scheduler_flags": ["mh-port"]}]}, now=NOW)[0]
+    assert str(head) == "www  192.0.2.10:80/tcp  wlc mh-port nat  3 connections"
 
 
 def test_a_wrong_file_raises_every_error_of_it(tmp_path: Path) -> None:

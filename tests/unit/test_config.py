@@ -56,7 +56,7 @@ def test_every_key_of_a_full_file_reaches_the_cluster():
     ]
     www, dns = cluster.virtual_servers
     assert [str(each) for each in www.listeners] == ["192.0.2.10:80/tcp", "192.0.2.10:443/tcp"]
-    assert www.scheduler == "wrr"
+    assert (www.scheduler, www.scheduler_flags) == ("wrr", ())
     assert www.monitor == Monitor(
         probe=HttpProbe(path="/health", statuses=((200, 299), (301, 301))), interval=2.0, rise=3
     )
@@ -65,6 +65,12 @@ def test_every_key_of_a_full_file_reaches_the_cluster():
         ("10.0.1.22:8080", "10.0.1.22:8080", 1),
     ]
     assert [str(each) for each in dns.listeners] == ["192.0.2.53:53/udp"]
+
+
+def test_scheduler_flags_are_sorted():
+    text = swap('scheduler = "wrr"', 'scheduler = "mh"\nscheduler_flags = ["mh-port", "mh-fallback"]')
+    (www, _) = config.parse(text, source="f").virtual_servers
+    assert (www.scheduler, www.scheduler_flags) == ("mh", ("mh-fallback", "mh-port"))
 
 
 def test_virtual_and_gateway_addresses_move_as_one_group():

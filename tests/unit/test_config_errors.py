@@ -44,7 +44,13 @@ LINE = {text: number for number, text in reversed([*enumerate(FULL.splitlines(),
         ("port = 8080", "port = 0", "virtual_servers[0].real_servers[0].port", "0 is below 1"),
         # choices
         ('hook = "tc"', 'hook = "xpd"', "dataplane.hook", "'xpd' is not a known hook"),
-        ('scheduler = "wrr"', 'scheduler = "mh"', None, "'mh' is not a known scheduler"),
+        ('scheduler = "wrr"', 'scheduler = "maglev"', None, "'maglev' is not a known scheduler"),
+        (
+            'scheduler = "wrr"',
+            'scheduler_flags = ["sh-port"]',
+            "virtual_servers[0].scheduler_flags[0]",
+            "the scheduler wlc has no flag 'sh-port'",
+        ),
         ('method = "nat"', 'method = "dr"', None, "'dr' is not a known method"),
         ('type = "http"', 'type = "htp"', None, "'htp' is not a known monitor type"),
         ('type = "http"', "type = 5", None, "5 is not a known monitor type"),
@@ -357,3 +363,31 @@ def test_more_real_servers_than_the_dataplane_holds_are_an_error():
 def test_a_name_is_as_long_as_the_dataplane_keeps():
     config.parse(swap('name = "www"', f'name = "{"w" * 55}"', text=SMALL), source="f")
     assert one(swap('name = "www"', f'name = "{"w" * 56}"', text=SMALL))[1] == f"'{'w' * 56}' is not a name"
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "flags", "problem", "fix"),
+    [
+        (
+            "sh",
+            '"sh-port", "mh-port"',
+            "the scheduler sh has no flag 'mh-port'",
+            "Use sh-fallback or sh-port.",
+        ),
+        ("mh", '"mh-port", "mh-port"', "mh-port is given twice", "Remove one of the two."),
+        (
+            "rr",
+            '"x", "sh-port"',
+            "the scheduler rr has no flag 'sh-port'",
+            "Remove it; only sh and mh have flags.",
+        ),
+    ],
+)
+def test_the_second_scheduler_flag_is_wrong(scheduler, flags, problem, fix):
+    text = swap('scheduler = "wrr"', f'scheduler = "{scheduler}"\nscheduler_flags = [{flags}]')
+    assert problems(text)[-1] == ("f:36: virtual_servers[0].scheduler_flags[1]", problem, fix)
+
+
+def test_a_wrong_scheduler_is_the_only_error_though_it_has_flags():
+    text = swap('scheduler = "wrr"', 'scheduler = "maglev"\nscheduler_flags = ["mh-port"]')
+    assert one(text)[1] == "'maglev' is not a known scheduler"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shoal import schedulers
 from shoal.dataplane.base import Attachment, DataplaneState, Drop, PutService, RemoveService
 from shoal.dataplane.fake import FakeDataplane
 from shoal.dataplane.packet import Action, Packet, TcpFlags, drop
@@ -88,7 +89,7 @@ def test_a_udp_flow_leaves_a_real_server_that_was_removed():
 def test_an_unknown_scheduler_changes_nothing():
     dataplane = FakeDataplane()
     with pytest.raises(NotFoundError):
-        dataplane.apply([PutService(service=service(real(21), scheduler="mh"))])
+        dataplane.apply([PutService(service=service(real(21), scheduler="maglev"))])
     assert dataplane.actual() == DataplaneState()
 
 
@@ -148,7 +149,7 @@ PUTS = st.builds(
         service=service(*destinations, listeners=(HTTP, HTTPS, DNS), scheduler=scheduler)
     ),
     DESTINATIONS,
-    st.sampled_from(["rr", "wrr", "lc", "wlc"]),
+    st.sampled_from(schedulers.names()),
 )
 EVENTS = st.lists(
     REQUESTS | REPLIES | PUTS | st.just(RemoveService(name="www")) | st.floats(0, 200), max_size=40

@@ -33,6 +33,12 @@ def test_status_shows_the_role_as_pulse_reported_it() -> None:
     assert shown.heartbeats_rejected == {"replayed": 2}
 
 
+def test_servers_show_the_scheduler_and_its_flags() -> None:
+    flagged = replace(cluster().virtual_servers[0], scheduler="mh", scheduler_flags=("mh-port",))
+    (shown,) = servers(snapshot(cluster=replace(cluster(), virtual_servers=(flagged,)))).virtual_servers
+    assert (shown.scheduler, shown.scheduler_flags) == ("mh", ("mh-port",))
+
+
 def test_before_pulse_has_spoken_the_state_is_init() -> None:
     shown = status(snapshot(role=None))
     assert (shown.state, shown.epoch, shown.peers) == ("init", 0, ())

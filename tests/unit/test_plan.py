@@ -83,6 +83,12 @@ def test_a_changed_order_of_real_servers_is_named():
     assert changes(replace(WWW, destinations=WWW.destinations[::-1]), WWW) == ("order of the real servers",)
 
 
+def test_scheduler_flags_are_named_and_their_order_means_nothing():
+    one, other = (replace(WWW, scheduler_flags=flags) for flags in (("a", "b"), ("b", "a")))
+    assert changes(one, WWW) == ("scheduler flags none -> a b",)
+    assert plan(state(one), state(other)) == ()
+
+
 def test_scheduler_and_listeners_are_named():
     assert changes(replace(WWW, scheduler="rr", listeners=(listener(1),)), WWW) == (
         "added listener 192.0.2.10:81/tcp",

@@ -1,5 +1,6 @@
 """What the dataplane should be."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from hypothesis import given
@@ -36,6 +37,14 @@ def health(first: Health, second: Health) -> dict[tuple[str, str], Health]:
 def test_a_server_that_is_up_takes_connections_and_one_that_is_down_does_not() -> None:
     state = desired(cluster(), health=health(Health.UP, Health.DOWN), actual=EMPTY)
     assert state == DataplaneState(services={"www": service(True, False)})
+
+
+def test_the_scheduler_is_taken_over_with_its_flags() -> None:
+    flagged = replace(cluster().virtual_servers[0], scheduler="mh", scheduler_flags=("mh-port",))
+    state = desired(replace(cluster(), virtual_servers=(flagged,)), health={}, actual=EMPTY)
+    assert state.services["www"] == replace(
+        service(False, False), scheduler="mh", scheduler_flags=("mh-port",)
+    )
 
 
 def test_a_server_that_was_never_checked_gets_no_traffic_before_its_first_pass() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from shoal import schedulers
 from shoal.config.schema import VirtualServerTable
-from shoal.errors import NotFoundError
+from shoal.config.server_rules import SCHEDULER_FLAGS
+from shoal.errors import ConfigError, NotFoundError
 from shoal.schedulers import MAX_RING, Load, rr, scheduler_class, wrr
 
 WEIGHTS = st.lists(st.integers(0, 40), max_size=12)
@@ -37,16 +38,31 @@ def choices(name: str, *, weights: list[int], count: int) -> str:
 
 def test_the_registry_holds_the_schedulers_that_a_configuration_may_name():
     literal = get_type_hints(VirtualServerTable, include_extras=False)["scheduler"]
-    assert sorted(get_args(literal)) == list(schedulers.names()) == ["lc", "rr", "wlc", "wrr"]
+    # lblc and lblcr are references only: no packet path has them yet
+    assert {*get_args(literal), "lblc", "lblcr"} == set(schedulers.names())
+    assert len(schedulers.names()) == 14
+
+
+def test_a_configuration_may_give_the_flags_that_the_schedulers_take():
+    known = {name: scheduler_class(name).known_flags for name in schedulers.names()}
+    assert {name: flags for name, flags in known.items() if flags} == SCHEDULER_FLAGS
+    assert all(list(flags) == sorted(flags) for flags in known.values())
+
+
+def test_a_flag_that_a_scheduler_does_not_take_is_refused():
+    with pytest.raises(ConfigError) as caught:
+        scheduler_class("sh")(flags=("mh-port",))
+    assert caught.value.problem == "the scheduler sh has no flag mh-port"
+    assert caught.value.fix == "Use sh-fallback or sh-port."
 
 
 def test_an_unknown_scheduler_is_not_found():
     with pytest.raises(NotFoundError) as caught:
-        scheduler_class("mh")
-    assert caught.value.fix == "Use one of lc, rr, wlc, wrr."
+        scheduler_class("maglev")
+    assert caught.value.fix == f"Use one of {', '.join(schedulers.names())}."
 
 
-@pytest.mark.parametrize("name", ["rr", "wrr", "lc", "wlc"])
+@pytest.mark.parametrize("name", schedulers.names())
 @pytest.mark.parametrize("weights", [[], [0], [0, 0, 0]])
 def test_without_a_candidate_there_is_no_choice(name, weights):
     assert choices(name, weights=weights, count=2) == "--"

@@ -16,6 +16,9 @@ def summary(cluster: Cluster) -> dict[str, Any]:
         "paths": [f"{path.name} ({path.interface})" for path in cluster.paths],
         "routers": [router.name for router in cluster.routers],
         "addresses": addresses,
-        "virtual_servers": [each.name for each in cluster.virtual_servers],
+        "virtual_servers": [
+            f"{each.name} ({' '.join((each.scheduler, *each.scheduler_flags))})"
+            for each in cluster.virtual_servers
+        ],
         "real_servers": real_servers,
     }

@@ -65,9 +65,8 @@ def render_servers(servers: Mapping[str, Any], *, now: float) -> list[Text | Tab
     shown: list[Text | Table] = []
     for virtual in servers["virtual_servers"]:
         head = Text.assemble((virtual["name"], "bold"), f"  {' '.join(virtual['listeners'])}")
-        head.append(
-            f"  {virtual['scheduler']} {virtual['method']}  {short(virtual['connections'])} connections"
-        )
+        how = " ".join((virtual["scheduler"], *virtual["scheduler_flags"], virtual["method"]))
+        head.append(f"  {how}  {short(virtual['connections'])} connections")
         shown += [head, _real_servers(virtual["real_servers"], now=now)]
         unwell = [each for each in virtual["real_servers"] if each["health"] != "up" and each["reason"]]
         shown += [Text(f"  {each['name']}: {each['reason']}", style="yellow") for each in unwell]

@@ -114,6 +114,7 @@ def _virtual_server(table: VirtualServerTable) -> VirtualServer:
         name=table.name,
         listeners=tuple(notation.listener(text) for text in table.listen),
         scheduler=table.scheduler,
+        scheduler_flags=tuple(sorted(table.scheduler_flags)),
         method=ForwardingMethod(table.method),
         monitor=_monitor(table.monitor),
         real_servers=tuple(

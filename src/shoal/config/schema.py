@@ -161,8 +161,13 @@ class VirtualServerTable(Table, kw_only=True):
         list[str], Meta(description="ADDRESS:PORT/tcp or /udp", examples=[["192.0.2.10:80/tcp"]])
     ]
     scheduler: Annotated[
-        Literal["rr", "wrr", "lc", "wlc"], Meta(description="how a real server is chosen for a connection")
+        Literal["rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "twos", "sh", "dh", "mh"],
+        Meta(description="how a real server is chosen for a connection"),
     ] = "wlc"
+    scheduler_flags: Annotated[
+        list[str],
+        Meta(description="of sh: sh-port, sh-fallback; of mh: mh-port, mh-fallback", examples=[["mh-port"]]),
+    ] = field(default_factory=list)
     method: Annotated[Literal["nat"], Meta(description="how packets reach the real server")] = "nat"
     monitor: Annotated[AnyMonitorTable, Meta(description="how health is found out")] = field(
         default_factory=TcpMonitorTable

@@ -26,6 +26,10 @@ MAX_REAL_SERVERS = 1024
 """Real servers of one virtual server; ``SHOAL_MAX_PER_SERVICE`` in ``bpf/abi.h``."""
 
 
+SCHEDULER_FLAGS = {"sh": ("sh-fallback", "sh-port"), "mh": ("mh-fallback", "mh-port")}
+"""The flags that a scheduler takes; the same as ``known_flags`` in ``shoal.schedulers``."""
+
+
 def real_servers(server: VirtualServerTable) -> list[tuple[TablePath, RealServerTable]]:
     """Every real server with its place; the short form as a table (empty when it cannot be read)."""
     found = []
@@ -65,6 +69,7 @@ def check_virtual_servers(
         if names.setdefault(server.name, at) != at:
             problem = f"a second virtual server is called {server.name}"
             findings.report(at, problem=problem, fix="Give each its own name.")
+        _check_scheduler_flags(server, findings)
         _check_real_servers(server, findings, virtual=virtual)
         _check_monitor(server.monitor, findings)
 
@@ -95,6 +100,22 @@ def _check_listeners(
                 )
             listeners.setdefault(found, server.name)
     return listeners
+
+
+def _check_scheduler_flags(server: VirtualServerTable, findings: Findings) -> None:
+    known = SCHEDULER_FLAGS.get(server.scheduler, ())
+    fix = f"Use {' or '.join(known)}." if known else "Remove it; only sh and mh have flags."
+    for index, flag in enumerate(server.scheduler_flags):
+        at = (*server.at, "scheduler_flags", index)
+        if flag not in known:
+            findings.report(
+                at,
+                problem=f"the scheduler {server.scheduler} has no flag {flag!r}",
+                fix=fix,
+                needs=[(*server.at, "scheduler")],
+            )
+        elif flag in server.scheduler_flags[:index]:
+            findings.report(at, problem=f"{flag} is given twice", fix="Remove one of the two.")
 
 
 def _check_real_servers(server: VirtualServerTable, findings: Findings, *, virtual: set[IPv4Address]) -> None:

@@ -40,13 +40,17 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A virtual server as the dataplane sees it. ``destinations`` are in the order of the configuration."""
+    """A virtual server as the dataplane sees it. ``destinations`` are in the order of the configuration.
+
+    The order of ``listeners`` and of ``scheduler_flags`` means nothing.
+    """
 
     name: str
     listeners: tuple[Listener, ...]
     scheduler: str
     method: ForwardingMethod
     destinations: tuple[Destination, ...]
+    scheduler_flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ It has no clock: time passes with the packets and with ``advance``.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from itertools import islice
@@ -16,7 +16,6 @@ from shoal.dataplane.base import (
     Dataplane,
     DataplaneState,
     Destination,
-    DestinationCounters,
     Drop,
     PutService,
     RemoveService,
@@ -25,10 +24,12 @@ from shoal.dataplane.base import (
     Step,
 )
 from shoal.dataplane.packet import PASS, Packet, Verdict, drop, forward
+from shoal.dataplane.tally import Tally
 from shoal.errors import ConfigError
 from shoal.model import Connection, ConnectionState, Listener, Protocol
 from shoal.model.tcp_states import ACTIVE_STATES, TIMEOUTS, TRANSITIONS, Direction
-from shoal.schedulers import Load, Scheduler, scheduler_class
+from shoal.schedulers import Request, Scheduler, scheduler_class
+from shoal.schedulers.twos import chances
 
 Endpoint = tuple[IPv4Address, int]
 Client = tuple[Protocol, IPv4Address, int]
@@ -55,30 +56,6 @@ class _Entry:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Tally:
-    """The counters of one destination, while they are counted."""
-
-    active: int = 0
-    inactive: int = 0
-    connections: int = 0
-    packets_in: int = 0
-    bytes_in: int = 0
-    packets_out: int = 0
-    bytes_out: int = 0
-
-    def snapshot(self) -> DestinationCounters:
-        return DestinationCounters(
-            active=self.active,
-            inactive=self.inactive,
-            connections=self.connections,
-            packets_in=self.packets_in,
-            bytes_in=self.bytes_in,
-            packets_out=self.packets_out,
-            bytes_out=self.bytes_out,
-        )
-
-
-@dataclass(slots=True, kw_only=True)
 class _Installed:
     """A service with its scheduler's memory. Counters belong to the name, and outlive a replacement."""
 
@@ -89,11 +66,21 @@ class _Installed:
 
 
 class FakeDataplane(Dataplane):
-    """Keeps services and connections in dictionaries, at most ``max_connections`` of the latter."""
+    """Keeps services and connections in dictionaries, at most ``max_connections`` of the latter.
+
+    ``chance`` gives the random numbers of 32 bits that twos wants; without it they are the same each time.
+    """
 
     name = "fake"
 
-    def __init__(self, *, max_connections: int = 1024, attachments: tuple[Attachment, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        max_connections: int = 1024,
+        attachments: tuple[Attachment, ...] = (),
+        chance: Callable[[], int] | None = None,
+    ) -> None:
+        self._chance = chance or chances().__next__
         self._limit = max_connections
         self._attachments = attachments
         self._now = 0.0
@@ -103,7 +90,7 @@ class FakeDataplane(Dataplane):
         self._by_client: dict[Client, list[_Entry]] = {}
         self._held = 0
         self._drops: Counter[Drop] = Counter()
-        self._tallies: dict[tuple[str, Endpoint], _Tally] = {}
+        self._tallies: dict[tuple[str, Endpoint], Tally] = {}
 
     # -- the contract
 
@@ -265,7 +252,7 @@ class FakeDataplane(Dataplane):
         name = listener.service.name
         if replacing is not None:
             self._forget(replacing)
-        destination = self._choose(listener)
+        destination = self._choose(listener, packet)
         if destination is None:
             return self._drop(name, Drop.NO_REAL_SERVER)
         client = (packet.source, packet.source_port)
@@ -288,15 +275,19 @@ class FakeDataplane(Dataplane):
         listener.connections += 1
         return entry
 
-    def _choose(self, installed: _Installed) -> Destination | None:
+    def _choose(self, installed: _Installed, packet: Packet) -> Destination | None:
         """The scheduler's choice by the loads of this moment."""
         destinations = installed.service.destinations
         tallies = [self._tally(installed.service.name, each.endpoint) for each in destinations]
-        loads = [
-            Load(weight=each.weight if each.takes_new else 0, active=tally.active, inactive=tally.inactive)
-            for each, tally in zip(destinations, tallies, strict=True)
-        ]
-        index = installed.scheduler.choose(loads)
+        loads = [tally.load_of(each) for each, tally in zip(destinations, tallies, strict=True)]
+        request = Request(
+            client=packet.source,
+            client_port=packet.source_port,
+            virtual_address=packet.destination,
+            chance=(self._chance(), self._chance()),
+            now=self._now,
+        )
+        index = installed.scheduler.choose(loads, request)
         return None if index is None else destinations[index]
 
     def _make_room(self) -> bool:
@@ -347,7 +338,7 @@ class FakeDataplane(Dataplane):
                 problem=f"listener {taken[0]} belongs to {self._listeners[taken[0]]}",
                 fix="Remove it there first.",
             )
-        scheduler = scheduler_class(service.scheduler)()
+        scheduler = scheduler_class(service.scheduler)(flags=service.scheduler_flags)
         self._release(service.name)
         self._listeners |= dict.fromkeys(service.listeners, service.name)
         fresh = _Installed(service=service, scheduler=scheduler)
@@ -360,7 +351,7 @@ class FakeDataplane(Dataplane):
         self._installed.pop(name, None)
         for (service, endpoint), tally in self._tallies.items():
             if service == name:
-                self._tallies[service, endpoint] = _Tally(active=tally.active, inactive=tally.inactive)
+                self._tallies[service, endpoint] = Tally(active=tally.active, inactive=tally.inactive)
 
     def _release(self, name: str) -> None:
         self._listeners = {each: owner for each, owner in self._listeners.items() if owner != name}
@@ -369,8 +360,8 @@ class FakeDataplane(Dataplane):
         name = self._listeners.get(Listener(address=endpoint[0], port=endpoint[1], protocol=protocol))
         return None if name is None else self._installed[name]
 
-    def _tally(self, service: str, endpoint: Endpoint) -> _Tally:
-        return self._tallies.setdefault((service, endpoint), _Tally())
+    def _tally(self, service: str, endpoint: Endpoint) -> Tally:
+        return self._tallies.setdefault((service, endpoint), Tally())
 
     def _count(self, entry: _Entry, amount: int) -> None:
         tally = self._tally(entry.service, entry.real)

@@ -15,8 +15,8 @@ from shoal.model import Listener
 def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
     """The fewest steps from ``actual`` to ``desired``; empty when they mean the same.
 
-    The order of a service's listeners means nothing; that of its destinations does, since schedulers go by
-    it.
+    The order of a service's listeners and scheduler flags means nothing; that of its destinations does, since
+    schedulers go by it.
     """
     pending = {
         name: service
@@ -35,8 +35,14 @@ def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
 
 
 def _same(one: Service, other: Service) -> bool:
-    return replace(one, listeners=()) == replace(other, listeners=()) and set(one.listeners) == set(
-        other.listeners
+    return _unordered(one) == _unordered(other)
+
+
+def _unordered(service: Service) -> tuple[Service, set[Listener], set[str]]:
+    return (
+        replace(service, listeners=(), scheduler_flags=()),
+        set(service.listeners),
+        set(service.scheduler_flags),
     )
 
 
@@ -70,9 +76,17 @@ def changes(new: Service, old: Service | None) -> tuple[str, ...]:
         old = replace(new, listeners=(), destinations=())
     said = [f"added listener {each}" for each in new.listeners if each not in old.listeners]
     said += [f"removed listener {each}" for each in old.listeners if each not in new.listeners]
-    settings = (("scheduler", new.scheduler, old.scheduler), ("method", str(new.method), str(old.method)))
+    settings = (
+        ("scheduler", new.scheduler, old.scheduler),
+        ("scheduler flags", _shown_flags(new), _shown_flags(old)),
+        ("method", str(new.method), str(old.method)),
+    )
     said += [f"{setting} {before} -> {after}" for setting, after, before in settings if before != after]
     return (*said, *_destination_changes(new, old))
+
+
+def _shown_flags(service: Service) -> str:
+    return " ".join(sorted(service.scheduler_flags)) or "none"
 
 
 def _destination_changes(new: Service, old: Service) -> list[str]:

@@ -49,6 +49,7 @@ def _service(
         name=virtual_server.name,
         listeners=virtual_server.listeners,
         scheduler=virtual_server.scheduler,
+        scheduler_flags=virtual_server.scheduler_flags,
         method=virtual_server.method,
         destinations=tuple(
             Destination(

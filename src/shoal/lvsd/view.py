@@ -93,6 +93,7 @@ class VirtualServerView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     listeners: tuple[str, ...]
     scheduler: str
+    scheduler_flags: tuple[str, ...]
     method: str
     installed: bool
     connections: int
@@ -232,6 +233,7 @@ def _virtual_server(now: Snapshot, virtual_server: VirtualServer) -> VirtualServ
         name=virtual_server.name,
         listeners=tuple(str(listener) for listener in virtual_server.listeners),
         scheduler=virtual_server.scheduler,
+        scheduler_flags=virtual_server.scheduler_flags,
         method=virtual_server.method,
         installed=virtual_server.name in now.installed.services,
         connections=counters.connections,

@@ -57,7 +57,7 @@ class RealServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualServer:
-    """Listeners, a scheduler, a forwarding method, a monitor and real servers."""
+    """Listeners, a scheduler with its flags (sorted), a forwarding method, a monitor and real servers."""
 
     name: str
     listeners: tuple[Listener, ...]
@@ -65,3 +65,4 @@ class VirtualServer:
     method: ForwardingMethod
     monitor: Monitor
     real_servers: tuple[RealServer, ...]
+    scheduler_flags: tuple[str, ...] = ()

@@ -2,12 +2,8 @@
 
 from collections.abc import Sequence
 
-from shoal.schedulers.base import Load, Scheduler, register
-
-
-def overhead(load: Load) -> int:
-    """What its connections cost: an active one as much as 256 inactive ones (ip_vs_dest_conn_overhead)."""
-    return 256 * load.active + load.inactive
+from shoal.schedulers.base import ANY_REQUEST, Load, Request, Scheduler, register
+from shoal.schedulers.least import overhead
 
 
 @register
@@ -16,7 +12,7 @@ class LeastConnection(Scheduler):
 
     name = "lc"
 
-    def choose(self, loads: Sequence[Load]) -> int | None:
+    def choose(self, loads: Sequence[Load], request: Request = ANY_REQUEST) -> int | None:
         """The index of the least loaded destination that has a weight; None when there is none."""
-        candidates = [index for index, load in enumerate(loads) if load.weight > 0]
+        candidates = [index for index, load in enumerate(loads) if load.share > 0]
         return min(candidates, key=lambda index: overhead(loads[index]), default=None)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from shoal.schedulers.base import Load, Ring, Scheduler, register
+from shoal.schedulers.base import ANY_REQUEST, Load, Request, Ring, Scheduler, register
 
 
 def ring(weights: Sequence[int]) -> tuple[int, ...]:
@@ -18,14 +18,15 @@ class RoundRobin(Scheduler):
     name = "rr"
     ring: ClassVar[Ring | None] = staticmethod(ring)
 
-    def __init__(self) -> None:
+    def __init__(self, *, flags: Sequence[str] = ()) -> None:
+        super().__init__(flags=flags)
         self._last = -1
 
-    def choose(self, loads: Sequence[Load]) -> int | None:
+    def choose(self, loads: Sequence[Load], request: Request = ANY_REQUEST) -> int | None:
         """The index of the next destination with a weight; None when there is none."""
         for step in range(1, len(loads) + 1):
             index = (self._last + step) % len(loads)
-            if loads[index].weight > 0:
+            if loads[index].share > 0:
                 self._last = index
                 return index
         return None

@@ -2,25 +2,16 @@
 
 from collections.abc import Sequence
 
-from shoal.schedulers.base import Load, Scheduler, register
-from shoal.schedulers.lc import overhead
+from shoal.schedulers.base import ANY_REQUEST, Load, Request, Scheduler, register
+from shoal.schedulers.least import least_for_weight, overhead
 
 
 @register
 class WeightedLeastConnection(Scheduler):
-    """The destination with the least overhead for its weight; the first of equals.
-
-    Quotients are compared by their cross products, so nothing is rounded.
-    """
+    """The destination with the least overhead for its weight; the first of equals."""
 
     name = "wlc"
 
-    def choose(self, loads: Sequence[Load]) -> int | None:
+    def choose(self, loads: Sequence[Load], request: Request = ANY_REQUEST) -> int | None:
         """The index of the destination with the least overhead / weight; None when none has a weight."""
-        least: int | None = None
-        for index, load in enumerate(loads):
-            if load.weight <= 0:
-                continue
-            if least is None or overhead(load) * loads[least].weight < overhead(loads[least]) * load.weight:
-                least = index
-        return least
+        return least_for_weight(loads, overhead)

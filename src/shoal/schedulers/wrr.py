@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from shoal.schedulers.base import MAX_RING, Load, Ring, Scheduler, register
+from shoal.schedulers.base import ANY_REQUEST, MAX_RING, Load, Request, Ring, Scheduler, register
 
 
 def scaled(weights: Sequence[int]) -> tuple[int, ...]:
@@ -48,14 +48,15 @@ class WeightedRoundRobin(Scheduler):
     name = "wrr"
     ring: ClassVar[Ring | None] = staticmethod(ring)
 
-    def __init__(self) -> None:
+    def __init__(self, *, flags: Sequence[str] = ()) -> None:
+        super().__init__(flags=flags)
         self._weights: tuple[int, ...] = ()
         self._position = -1
         self._level = 0
 
-    def choose(self, loads: Sequence[Load]) -> int | None:
+    def choose(self, loads: Sequence[Load], request: Request = ANY_REQUEST) -> int | None:
         """The next destination of the walk; None when no destination has a weight."""
-        weights = tuple(load.weight for load in loads)
+        weights = tuple(load.share for load in loads)
         greatest = max(weights, default=0)
         if greatest == 0:
             return None
