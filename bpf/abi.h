@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum shoal_limit {
-	SHOAL_ABI_VERSION = 1,
+	SHOAL_ABI_VERSION = 2,
 	SHOAL_BUCKET_SLOTS = 8,		/* connections in a bucket; 8 x 64 bytes never cross a page */
 	SHOAL_PROBE_BUCKETS = 5,	/* buckets that a connection may stand in */
 	SHOAL_MAX_PER_SERVICE = 1024,	/* destinations of one service */
@@ -53,6 +53,20 @@ enum shoal_scheduler {
 	SHOAL_RING = 0,		/* rr, wrr: walk the ring */
 	SHOAL_LC = 1,
 	SHOAL_WLC = 2,
+	SHOAL_SED = 3,
+	SHOAL_NQ = 4,
+	SHOAL_FO = 5,
+	SHOAL_OVF = 6,
+	SHOAL_TWOS = 7,
+	SHOAL_SH = 8,		/* sh, dh, mh: a hash chooses a place of the ring */
+	SHOAL_DH = 9,
+	SHOAL_MH = 10,
+};
+
+/* Of sh and mh. */
+enum shoal_scheduler_flag {
+	SHOAL_HASH_PORT = 1,	/* the client's port is hashed too */
+	SHOAL_FALLBACK = 2,	/* another place is tried when the one found is not a candidate's */
 };
 
 enum shoal_destination_flag {
@@ -143,10 +157,12 @@ struct service_config {
 	__u32 scheduler;
 	__u32 members;			/* first of its entries in the map "members" */
 	__u32 n_members;
-	__u32 ring;			/* first of its entries, destination numbers, in the map "rings" */
-	__u32 n_ring;
-	__u32 cursor;
+	__u32 ring;			/* first of its entries in the map "rings": destination numbers for rr and wrr, */
+	__u32 n_ring;			/* positions among the members for sh, dh and mh */
+	__u32 cursor;			/* rr, wrr: the next place; twos: how often numbers were drawn */
 	__u32 scheduler_name;		/* index into Python's list of names, for reading back */
+	__u32 flags;			/* enum shoal_scheduler_flag */
+	__u32 total_weight;		/* of the candidates */
 	__u32 reserved;
 };
 

@@ -42,7 +42,7 @@ TABLE(loads, struct load, 4096);
 TABLE(services, struct service, 257);
 TABLE(service_configs, struct service_config, 1024);
 TABLE(members, struct member, 8192);
-TABLE(rings, __u32, 262144);
+TABLE(rings, __u32, 2097152);
 TABLE(settings, struct settings, 1);
 TABLE(filter, struct address_filter, 1);
 TABLE(ownership, struct ownership, 1);

@@ -1,14 +1,18 @@
 """The programs choose as the pure references do, decision by decision, whatever the weights and the loads are."""
 
 import random
+from collections import Counter
+from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address
 
 import pytest
 
 from shoal.dataplane.base import Destination, PutService, Service
+from shoal.dataplane.ebpf.objects import MAX_RING_ENTRIES, MAX_SERVICES
+from shoal.dataplane.ebpf.scheduling import SCHEDULER_NAMES
 from shoal.dataplane.packet import Packet, TcpFlags
 from shoal.model import ForwardingMethod, Listener, Protocol
-from shoal.schedulers import Load, scheduler_class
+from shoal.schedulers import Load, Request, mh, scheduler_class
 from support.packet_bench import SEND, PacketBench
 from support.packets import decode_packet, encode_packet
 
@@ -17,18 +21,41 @@ SERVICES = 120
 DECISIONS = 25
 WEIGHTS = (0, 1, 1, 2, 3, 5, 10, 100, 65535)
 LOADS = (0, 0, 1, 2, 3, 255, 256, 257, 100_000)
+CLIENT = IPv4Address("198.51.100.7")
+FLAGS = {"sh": ("sh-fallback", "sh-port"), "mh": ("mh-fallback", "mh-port")}
+ALL = sorted(SCHEDULER_NAMES)
+EVERY_WAY = [
+    *((name, ()) for name in ALL),
+    *((name, (flag,)) for name, flags in FLAGS.items() for flag in flags),
+    *FLAGS.items(),
+]
+MASK_64 = (1 << 64) - 1
 
 
-def put(bench: PacketBench, scheduler: str, weights: list[int]) -> list[Destination]:
-    """Install a service whose destinations are 10.0.x.y in order."""
+def put(
+    bench: PacketBench,
+    scheduler: str,
+    weights: Sequence[int],
+    *,
+    flags: tuple[str, ...] = (),
+    down: Collection[int] = (),
+    virtual: Sequence[IPv4Address] = (VIP,),
+) -> list[Destination]:
+    """Install a service whose destinations are 10.0.x.y in order; those at the positions ``down`` are."""
     destinations = [
-        Destination(address=IPv4Address(f"10.0.{i // 200}.{i % 200 + 1}"), port=80, weight=weight)
+        Destination(
+            address=IPv4Address(f"10.0.{i // 200}.{i % 200 + 1}"),
+            port=80,
+            weight=weight,
+            available=i not in down,
+        )
         for i, weight in enumerate(weights)
     ]
     service = Service(
         name="www",
-        listeners=(Listener(address=VIP, port=80, protocol=Protocol.TCP),),
+        listeners=tuple(Listener(address=each, port=80, protocol=Protocol.TCP) for each in virtual),
         scheduler=scheduler,
+        scheduler_flags=flags,
         method=ForwardingMethod.NAT,
         destinations=tuple(destinations),
     )
@@ -42,12 +69,43 @@ def numbers_of(bench: PacketBench) -> list[int]:
     return [member.destination for member in installation.members_of(installation.by_name["www"])]
 
 
-def decide(bench: PacketBench, port: int) -> IPv4Address | None:
+def seen_loads(bench: PacketBench, destinations: Sequence[Destination]) -> list[Load]:
+    """The destinations as a scheduler sees them."""
+    counts = [bench.dataplane._installation.loads[number] for number in numbers_of(bench)]
+    return [
+        Load(
+            weight=each.weight,
+            available=each.available,
+            address=each.address,
+            port=each.port,
+            active=count.active,
+            inactive=count.inactive,
+        )
+        for each, count in zip(destinations, counts, strict=True)
+    ]
+
+
+def next_chance(bench: PacketBench) -> tuple[int, int]:
+    """The two numbers that the next decision of twos will draw: drawn() of bpf/schedule_twos.h."""
+    installation = bench.dataplane._installation
+    number = installation.services[installation.by_name["www"]].config
+    count = installation._configs[number].cursor
+    seed = bench.dataplane._loaded.table("settings")[0].hash_seed
+    x = seed + (number << 32 | count) * 0x9E3779B97F4A7C15 & MASK_64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & MASK_64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & MASK_64
+    x ^= x >> 31
+    return x & 0xFFFFFFFF, x >> 32
+
+
+def decide(
+    bench: PacketBench, port: int, *, client: IPv4Address = CLIENT, virtual: IPv4Address = VIP
+) -> IPv4Address | None:
     """The real server that a new connection goes to."""
     syn = Packet(
-        source=IPv4Address("198.51.100.7"),
+        source=client,
         source_port=port,
-        destination=VIP,
+        destination=virtual,
         destination_port=80,
         protocol=Protocol.TCP,
         flags=TcpFlags.SYN,
@@ -56,38 +114,90 @@ def decide(bench: PacketBench, port: int) -> IPv4Address | None:
     return decode_packet(frame).packet.destination if verdict == SEND else None
 
 
-@pytest.mark.parametrize("scheduler", ["rr", "wrr", "lc", "wlc"])
-def test_thousands_of_random_decisions_are_those_of_the_reference(bench: PacketBench, scheduler: str):
-    chance = random.Random(f"{scheduler} {bench.program}")
+def random_address(chance: random.Random) -> IPv4Address:
+    return IPv4Address(chance.randrange(1 << 24, 127 << 24))
+
+
+@pytest.mark.parametrize(("scheduler", "flags"), EVERY_WAY)
+def test_thousands_of_random_decisions_are_those_of_the_reference(
+    bench: PacketBench, scheduler: str, flags: tuple[str, ...]
+):
+    chance = random.Random(f"{scheduler} {flags} {bench.program}")
+    refused = 0
     for _ in range(SERVICES):
         bench.reset()
         length = chance.choice((1, 2, 3, 5, 8, 16))
         weights = chance.choices(WEIGHTS[:-1] if scheduler == "wrr" else WEIGHTS, k=length)
-        destinations = put(bench, scheduler, weights)
-        loads = [bench.dataplane._installation.loads[number] for number in numbers_of(bench)]
-        for load in loads:
+        down = {position for position in range(length) if chance.random() < 0.2}
+        virtual = [VIP, *(random_address(chance) for _ in range(4))]
+        destinations = put(bench, scheduler, weights, flags=flags, down=down, virtual=virtual)
+        for number in numbers_of(bench):
+            load = bench.dataplane._installation.loads[number]
             load.active, load.inactive = chance.choice(LOADS), chance.choice(LOADS)
-        reference = scheduler_class(scheduler)()
+        reference = scheduler_class(scheduler)(flags=flags)
         for turn in range(DECISIONS):
-            seen = [
-                Load(weight=weight, active=load.active, inactive=load.inactive)
-                for weight, load in zip(weights, loads, strict=True)
-            ]
-            expected = reference.choose(seen)
-            chosen = decide(bench, 10_000 + turn)
-            assert chosen == (None if expected is None else destinations[expected].address), (weights, seen)
+            client, address = random_address(chance), chance.choice(virtual)
+            seen = seen_loads(bench, destinations)
+            request = Request(
+                client=client,
+                client_port=10_000 + turn,
+                virtual_address=address,
+                chance=next_chance(bench),
+            )
+            expected = reference.choose(seen, request)
+            chosen = decide(bench, 10_000 + turn, client=client, virtual=address)
+            assert chosen == (None if expected is None else destinations[expected].address), (request, seen)
+            refused += expected is None
+    assert 0 < refused < SERVICES * DECISIONS / 2
 
 
-@pytest.mark.parametrize("scheduler", ["rr", "wrr", "lc", "wlc"])
-def test_a_thousand_real_servers_are_all_considered(bench: PacketBench, scheduler: str):
+def test_the_numbers_that_twos_draws_favour_nobody(bench: PacketBench):
+    put(bench, "twos", [1, 1, 1, 1])
+    drawn = []
+    for turn in range(400):
+        drawn.extend(next_chance(bench))
+        decide(bench, 10_000 + turn)
+    assert len(set(drawn)) == 800
+    quarters = Counter(number >> 30 for number in drawn)
+    # 200 each; five standard deviations are 61
+    assert all(139 < quarters[quarter] < 261 for quarter in range(4))
+
+
+@pytest.mark.parametrize("scheduler", ["lc", "wlc", "sed", "nq"])
+def test_a_thousand_real_servers_are_all_compared(bench: PacketBench, scheduler: str):
     destinations = put(bench, scheduler, [1] * 1024)
-    loads = [bench.dataplane._installation.loads[number] for number in numbers_of(bench)]
-    for load in loads[:1023]:
-        load.active = 5
-    if scheduler in ("lc", "wlc"):
-        assert decide(bench, 10_000) == destinations[1023].address
-    else:
-        assert [decide(bench, 10_000 + turn) for turn in range(3)] == [d.address for d in destinations[:3]]
+    for number in numbers_of(bench)[:1023]:
+        bench.dataplane._installation.loads[number].active = 5
+    assert decide(bench, 10_000) == destinations[1023].address
+
+
+@pytest.mark.parametrize("scheduler", ["fo", "ovf"])
+def test_the_last_of_a_thousand_real_servers_can_be_the_heaviest(bench: PacketBench, scheduler: str):
+    destinations = put(bench, scheduler, [1] * 1023 + [2])
+    assert decide(bench, 10_000) == destinations[1023].address
+
+
+@pytest.mark.parametrize("scheduler", ["rr", "wrr"])
+def test_a_ring_goes_through_a_thousand_real_servers(bench: PacketBench, scheduler: str):
+    destinations = put(bench, scheduler, [1] * 1024)
+    assert [decide(bench, 10_000 + turn) for turn in range(3)] == [d.address for d in destinations[:3]]
+
+
+def test_two_draws_reach_the_last_of_a_thousand_real_servers(bench: PacketBench):
+    destinations = put(bench, "twos", [1] * 1023 + [65535], down=range(1023))
+    assert decide(bench, 10_000) == destinations[1023].address
+
+
+def test_the_search_for_another_bucket_goes_round_the_whole_table(bench: PacketBench):
+    """One candidate among 512 real servers: about 8 of Maglev's 4093 places are its own."""
+    destinations = put(bench, "mh", [1] * 512, flags=("mh-fallback",), down=set(range(512)) - {300})
+    assert {decide(bench, 10_000 + turn, client=CLIENT + turn) for turn in range(50)} == {
+        destinations[300].address
+    }
+
+
+def test_every_service_may_have_a_maglev_table_twice_over():
+    assert 2 * MAX_SERVICES * mh.TABLE_SIZE <= MAX_RING_ENTRIES
 
 
 def test_the_cursor_of_a_ring_begins_anew_with_each_configuration(bench: PacketBench):

@@ -1,13 +1,17 @@
 """Schedulers' orders and exact counts, seen through packets."""
 
 import random
+from collections import Counter
+from dataclasses import replace
+from ipaddress import IPv4Address
 from itertools import cycle, islice
 
 import pytest
 
-from shoal.dataplane.base import DestinationCounters
-from shoal.schedulers import Load, scheduler_class
-from support.flows import ACK, DNS, FIN, HTTP, HTTPS, SYN, ContractLab, real, service
+from shoal.dataplane.base import DestinationCounters, Drop
+from shoal.errors import ConfigError
+from shoal.schedulers import Load, Request, scheduler_class
+from support.flows import ACK, CLIENT, DNS, FIN, HTTP, HTTPS, SYN, VIP, ContractLab, real, service
 
 
 def chosen(lab: ContractLab, count: int, *, first: int = 0) -> str:
@@ -27,6 +31,15 @@ def chosen(lab: ContractLab, count: int, *, first: int = 0) -> str:
         ("wlc", (1, 1, 1), "123123"),
         ("wlc", (1, 2, 3), "123323"),
         ("wlc", (0, 1, 0), "2222"),
+        ("sed", (1, 1, 1), "123123"),
+        ("sed", (1, 2, 3), "323123"),
+        ("nq", (1, 2, 3), "123323"),
+        ("fo", (1, 3, 3), "2222"),
+        ("ovf", (1, 0, 3), "333311"),
+        ("twos", (0, 1, 0), "2222"),
+        ("dh", (1, 1, 1), "1111"),
+        ("sh", (1, 1, 1), "1111"),
+        ("mh", (1, 1, 1), "3333"),
     ],
 )
 def test_new_connections_are_spread_in_the_schedulers_order(lab: ContractLab, scheduler, weights, expected):
@@ -34,7 +47,97 @@ def test_new_connections_are_spread_in_the_schedulers_order(lab: ContractLab, sc
     assert chosen(lab, len(expected)) == expected
 
 
-@pytest.mark.parametrize("scheduler", ["rr", "wrr", "lc", "wlc"])
+def test_an_overflow_that_is_full_refuses(lab: ContractLab):
+    lab.put(service(real(21), scheduler="ovf"))
+    assert chosen(lab, 2) == "11"
+    assert lab.flow(2).send(SYN).reason is Drop.NO_REAL_SERVER
+
+
+def test_the_better_of_two_random_choices_keeps_the_loads_near(lab: ContractLab):
+    lab.put(service(real(21), real(22), real(23), scheduler="twos"))
+    found = Counter(chosen(lab, 90))
+    assert all(20 <= found[server] <= 40 for server in "123")
+
+
+def clients(count: int) -> list[IPv4Address]:
+    return [CLIENT + 7919 * number for number in range(count)]
+
+
+def reached_by(lab: ContractLab, count: int, *, first: int = 0) -> list[str]:
+    """Last digits of the real servers that so many clients reach, each by one new connection; - for none."""
+    verdicts = [
+        lab.flow(first + number, client=client).send(SYN) for number, client in enumerate(clients(count))
+    ]
+    return [str(each.packet.destination)[-1] if each.packet else "-" for each in verdicts]
+
+
+@pytest.mark.parametrize("scheduler", ["sh", "mh"])
+def test_a_client_keeps_its_real_server_whatever_its_port(lab: ContractLab, scheduler):
+    lab.put(service(real(21), real(22), real(23), scheduler=scheduler))
+    before = reached_by(lab, 60)
+    assert set(before) == {"1", "2", "3"}
+    assert reached_by(lab, 60, first=500) == before
+
+
+@pytest.mark.parametrize("scheduler", ["sh", "mh"])
+def test_with_the_port_flag_a_client_is_spread(lab: ContractLab, scheduler):
+    lab.put(service(real(21), real(22), scheduler=scheduler, flags=(f"{scheduler}-port",)))
+    assert set(chosen(lab, 60)) == {"1", "2"}
+
+
+@pytest.mark.parametrize("scheduler", ["sh", "mh"])
+def test_clients_of_a_real_server_that_is_down_are_refused(lab: ContractLab, scheduler):
+    lab.put(service(real(21), real(22), real(23), scheduler=scheduler))
+    before = reached_by(lab, 60)
+    lab.put(service(real(21), real(22, available=False), real(23), scheduler=scheduler))
+    assert reached_by(lab, 60, first=500) == ["-" if each == "2" else each for each in before]
+
+
+# sh goes to bucket 2b: from those of 2 (1, 4, 7, ...) always to those of 3 (2, 8, 14, ...)
+@pytest.mark.parametrize(("scheduler", "takers"), [("sh", {"3"}), ("mh", {"1", "3"})])
+def test_with_the_fallback_flag_only_the_clients_of_a_real_server_that_is_down_move(
+    lab: ContractLab, scheduler, takers
+):
+    flags = (f"{scheduler}-fallback",)
+    lab.put(service(real(21), real(22), real(23), scheduler=scheduler, flags=flags))
+    before = reached_by(lab, 60)
+    lab.put(service(real(21), real(22, available=False), real(23), scheduler=scheduler, flags=flags))
+    after = reached_by(lab, 60, first=500)
+    moved = [now for now, then in zip(after, before, strict=True) if then == "2"]
+    assert set(moved) == takers
+    assert [now for now, then in zip(after, before, strict=True) if then != "2"] == [
+        each for each in before if each != "2"
+    ]
+
+
+def test_destination_hashing_goes_by_the_virtual_address(lab: ContractLab):
+    listeners = tuple(replace(HTTP, address=VIP + 3 * number) for number in range(12))
+    lab.put(service(real(21), real(22), real(23), scheduler="dh", listeners=listeners))
+    first = [lab.flow(number, each).reached(SYN) for number, each in enumerate(listeners)]
+    again = [lab.flow(100 + number, each).reached(SYN) for number, each in enumerate(listeners)]
+    assert first == again
+    assert len(set(first)) == 3
+
+
+@pytest.mark.parametrize("flags", [("sh-port",), ("sh-fallback", "sh-port")])
+def test_scheduler_flags_are_read_back(lab: ContractLab, flags):
+    wanted = service(real(21), scheduler="sh", flags=flags)
+    lab.put(wanted)
+    assert lab.installed().services["www"] == wanted
+
+
+@pytest.mark.parametrize(("scheduler", "flag"), [("wlc", "sh-port"), ("mh", "sh-port"), ("sh", "port")])
+def test_a_flag_that_the_scheduler_does_not_take_is_refused_and_changes_nothing(
+    lab: ContractLab, scheduler, flag
+):
+    lab.put(service(real(21)))
+    before = lab.installed()
+    with pytest.raises(ConfigError, match=f"{scheduler} has no flag {flag}"):
+        lab.put(service(real(21), scheduler=scheduler, flags=(flag,)))
+    assert lab.installed() == before
+
+
+@pytest.mark.parametrize("scheduler", ["rr", "wrr", "lc", "wlc", "sed", "nq"])
 def test_a_real_server_that_is_down_gets_nothing_new(lab: ContractLab, scheduler):
     lab.put(service(real(21), real(22, available=False), real(23), scheduler=scheduler))
     assert chosen(lab, 4) == "1313"
@@ -68,7 +171,7 @@ def test_services_do_not_share_an_order(lab: ContractLab):
     assert [str(lab.flow(n, HTTPS).reached(SYN)[0])[-1] for n in (3, 4)] == ["1", "2"]
 
 
-@pytest.mark.parametrize("scheduler", ["rr", "wrr", "lc", "wlc"])
+@pytest.mark.parametrize("scheduler", ["rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "sh", "dh", "mh"])
 def test_every_decision_equals_the_reference(lab: ContractLab, scheduler):
     rng = random.Random(scheduler)
     destinations = [real(21 + n, weight=rng.choice((0, 1, 2, 3, 7))) for n in range(5)]
@@ -79,13 +182,24 @@ def test_every_decision_equals_the_reference(lab: ContractLab, scheduler):
         loads = []
         for each in destinations:
             found = lab.counted(each)
-            loads.append(Load(weight=each.weight, active=found.active, inactive=found.inactive))
-        index = reference.choose(loads)
-        assert index is not None
-        flow = lab.flow(number)
+            loads.append(
+                Load(
+                    weight=each.weight,
+                    active=found.active,
+                    inactive=found.inactive,
+                    address=each.address,
+                    port=each.port,
+                )
+            )
+        flow = lab.flow(number, client=CLIENT + rng.randrange(1000))
+        request = Request(client=flow.client, client_port=flow.port, virtual_address=VIP)
+        index = reference.choose(loads, request)
+        if index is None:
+            assert flow.send(SYN).reason is Drop.NO_REAL_SERVER
+            continue
         assert flow.reached(SYN) == destinations[index].endpoint
         open_flows.append(flow)
-        if rng.random() < 0.6:
+        if rng.random() < 0.9:
             ending = open_flows.pop(rng.randrange(len(open_flows)))
             ending.reached(FIN | ACK)
 

@@ -36,6 +36,7 @@ def _enumerators(name: str) -> dict[str, int]:
 LIMITS = _enumerators("shoal_limit")
 STATES = _enumerators("shoal_state")
 SCHEDULERS = _enumerators("shoal_scheduler")
+SCHEDULER_FLAGS = _enumerators("shoal_scheduler_flag")
 DROPS = _enumerators("shoal_drop")
 DESTINATION_FLAGS = _enumerators("shoal_destination_flag")
 INTERFACE_FLAGS = _enumerators("shoal_interface_flag")

@@ -11,20 +11,21 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from shoal.dataplane.base import DataplaneState, Destination, Service
-from shoal.dataplane.ebpf.abi import DESTINATION_FLAGS, LIMITS, SCHEDULERS, ffi
+from shoal.dataplane.ebpf.abi import DESTINATION_FLAGS, LIMITS, ffi
 from shoal.dataplane.ebpf.numbers import Numbers, Ranges
 from shoal.dataplane.ebpf.objects import Loaded
+from shoal.dataplane.ebpf.scheduling import (
+    KINDS,
+    SCHEDULER_NAMES,
+    flag_bits,
+    flags_of,
+    refuse_unknown,
+    ring_of,
+    total_weight,
+)
 from shoal.errors import ConfigError, ShoalError
 from shoal.model import ForwardingMethod, Listener, Protocol
-from shoal.schedulers import scheduler_class
 
-SCHEDULER_NAMES = ("rr", "wrr", "lc", "wlc")
-_KINDS = {
-    "rr": SCHEDULERS["SHOAL_RING"],
-    "wrr": SCHEDULERS["SHOAL_RING"],
-    "lc": SCHEDULERS["SHOAL_LC"],
-    "wlc": SCHEDULERS["SHOAL_WLC"],
-}
 PROTOCOL_NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17}
 PROTOCOLS = {number: protocol for protocol, number in PROTOCOL_NUMBERS.items()}
 IN_USE = 1
@@ -150,12 +151,7 @@ class Installation:
         self._set_listeners(number, set(service.listeners))
 
     def _refuse_impossible(self, service: Service) -> None:
-        if service.scheduler not in _KINDS:
-            raise ConfigError(
-                where=f"virtual server {service.name}",
-                problem=f"the eBPF dataplane has no scheduler {service.scheduler}",
-                fix=f"use one of {', '.join(SCHEDULER_NAMES)}",
-            )
+        refuse_unknown(service)
         owners = {listener: owner for owner, listeners in self._present.items() for listener in listeners}
         ours = self.by_name.get(service.name)
         names = {number: name for name, number in self.by_name.items()}
@@ -207,23 +203,24 @@ class Installation:
 
     def _flip(self, number: int, service: Service, numbers: dict[Endpoint, int], now: float) -> None:
         """Write the new configuration beside the old one, then point to it."""
-        weights = [d.weight if d.takes_new else 0 for d in service.destinations]
-        make_ring = scheduler_class(service.scheduler).ring
-        ring = make_ring(weights) if make_ring else ()
-        members = self._member_ranges.take(len(weights), now)
+        n_members = len(service.destinations)
+        ring = ring_of(service, [numbers[each.endpoint] for each in service.destinations])
+        members = self._member_ranges.take(n_members, now)
         ring_begin = self._ring_ranges.take(len(ring), now)
         for position, destination in enumerate(service.destinations):
             member = self._members[members + position]
             member.destination = numbers[destination.endpoint]
             member.weight = destination.weight
             member.candidate = destination.takes_new
-        for position, chosen in enumerate(ring):
-            self._rings.store(ring_begin + position, numbers[service.destinations[chosen].endpoint])
+        for position, entry in enumerate(ring):
+            self._rings.store(ring_begin + position, entry)
         config_number = self._config_numbers.take(now)
         config = self._configs[config_number]
-        config.scheduler = _KINDS[service.scheduler]
+        config.scheduler = KINDS[service.scheduler]
         config.scheduler_name = SCHEDULER_NAMES.index(service.scheduler)
-        config.members, config.n_members = members, len(weights)
+        config.flags = flag_bits(service.scheduler_flags)
+        config.total_weight = total_weight(service)
+        config.members, config.n_members = members, n_members
         config.ring, config.n_ring = ring_begin, len(ring)
         config.cursor = 0
         previous = self.services[number].config
@@ -332,10 +329,12 @@ class Installation:
 
     def _read_service(self, name: str, number: int) -> Service:
         config = self._configs[self.services[number].config]
+        scheduler = SCHEDULER_NAMES[config.scheduler_name]
         return Service(
             name=name,
             listeners=tuple(sorted(self._present.get(number, ()))),
-            scheduler=SCHEDULER_NAMES[config.scheduler_name],
+            scheduler=scheduler,
+            scheduler_flags=flags_of(scheduler, config.flags),
             method=ForwardingMethod.NAT,
             destinations=tuple(self._read_member(member) for member in self.members_of(number)),
         )

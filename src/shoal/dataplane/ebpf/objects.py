@@ -25,7 +25,7 @@ SLOTS_PER_CONNECTION = 2  # a table at most half full hardly ever has to refuse 
 MAX_SERVICES = 256
 MAX_DESTINATIONS = 4096
 MAX_MEMBERS = 2 * MAX_DESTINATIONS  # old and new configurations side by side
-MAX_RING_ENTRIES = 1 << 18
+MAX_RING_ENTRIES = 1 << 21  # 16 MiB: an old and a new mh table for each of 256 services
 
 _ELEMENTS = {
     "connections4": "struct bucket4",
