@@ -61,6 +61,7 @@ enum shoal_scheduler {
 	SHOAL_SH = 8,		/* sh, dh, mh: a hash chooses a place of the ring */
 	SHOAL_DH = 9,
 	SHOAL_MH = 10,
+	SHOAL_LBLC = 11,
 };
 
 /* Of sh and mh. */
@@ -164,6 +165,17 @@ struct service_config {
 	__u32 flags;			/* enum shoal_scheduler_flag */
 	__u32 total_weight;		/* of the candidates */
 	__u32 reserved;
+};
+
+/* lblc: which destination a virtual address of a service was given. */
+struct locality_key {
+	__u32 service;
+	__be32 address;
+};
+
+struct locality {
+	__u32 destination;
+	__u32 used;			/* tick */
 };
 
 struct service {

@@ -35,6 +35,14 @@
 		__type(value, value_);            \
 	} name_ SEC(".maps")
 
+/* For what may be forgotten at any time. */
+#define CACHE(name_, key_, value_, n_)                	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_LRU_HASH);  \
+		__uint(max_entries, n_);              \
+		__type(key, key_);                    \
+		__type(value, value_);                \
+	} name_ SEC(".maps")
+
 /* The sizes are defaults; the loader sets what the configuration asks for. */
 TABLE(connections4, struct bucket4, 1024);
 TABLE(destinations, struct destination, 4096);
@@ -52,6 +60,7 @@ COUNTERS(service_counters, struct service_counters, 257);
 DICTIONARY(listeners, struct listener_key, struct listener, 4096);
 DICTIONARY(reverses, struct listener_key, struct reverse, 4096);
 DICTIONARY(interfaces, __u32, __u32, 64);
+CACHE(localities, struct locality_key, struct locality, 16384);
 
 static const __u32 zero;
 

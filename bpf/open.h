@@ -94,7 +94,8 @@ __noinline int open_connection(struct opening *opening, const struct packet *pac
 	if (packet->ttl <= 1)
 		return drop(service, SHOAL_TTL_EXCEEDED);
 
-	__u32 number = choose_destination(service, packet->source, packet->source_port, packet->destination);
+	__u32 number = choose_destination(service, packet->source, packet->source_port, packet->destination,
+					  opening->now);
 	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
 	if (number == NO_DESTINATION || !to)
 		return drop(service, SHOAL_NO_REAL_SERVER);

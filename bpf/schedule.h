@@ -2,12 +2,13 @@
 /*
  * Choosing a destination. Semantics: shoal/schedulers (pure), which are those of the kernel's ip_vs_<name>.c.
  * rr and wrr have been worked out into a ring; the others compare members (schedule_least.h), draw two of them
- * (schedule_twos.h), or hash the request (schedule_hash.h).
+ * (schedule_twos.h), hash the request (schedule_hash.h), or remember (schedule_locality.h).
  */
 #ifndef SHOAL_SCHEDULE_H
 #define SHOAL_SCHEDULE_H
 #include "schedule_hash.h"
 #include "schedule_least.h"
+#include "schedule_locality.h"
 #include "schedule_twos.h"
 
 /* The ring holds candidates only. */
@@ -21,7 +22,8 @@ static __always_inline __u32 choose_from_ring(struct service_config *config)
 	return destination ? *destination : NO_DESTINATION;
 }
 
-__noinline __u32 choose_destination(__u32 service_number, __be32 client, __be16 client_port, __be32 virtual_address)
+__noinline __u32 choose_destination(__u32 service_number, __be32 client, __be16 client_port, __be32 virtual_address,
+				   __u32 now)
 {
 	struct service *service = bpf_map_lookup_elem(&services, &service_number);
 	__u32 index = service ? READ_ONCE(service->config) : 0;
@@ -40,6 +42,8 @@ __noinline __u32 choose_destination(__u32 service_number, __be32 client, __be16 
 		return choose_by_address(config, virtual_address);
 	case SHOAL_MH:
 		return choose_by_maglev(config, client, client_port);
+	case SHOAL_LBLC:
+		return choose_by_locality(config, service_number, virtual_address, now);
 	default:
 		return choose_least(config);
 	}

@@ -38,6 +38,20 @@ static __always_inline __u64 cost_of(__u32 scheduler, const struct load *load)
 	}
 }
 
+static __always_inline void consider(struct least *least, const struct member *member, const struct load *load)
+{
+	if (least->scheduler == SHOAL_OVF && load->active > member->weight)
+		return;
+	__u64 weight = least->scheduler == SHOAL_LC ? 1 : member->weight;	/* a candidate's is never 0 */
+	__u64 mine = cost_of(least->scheduler, load);
+	/* mine / weight < best / best weight; a tie stays with the first */
+	if (mine * least->weight < least->cost * weight) {
+		least->best = member->destination;
+		least->cost = mine;
+		least->weight = weight;
+	}
+}
+
 static long compare_member(__u32 i, struct least *least)
 {
 	__u32 position = least->config->members + i;
@@ -48,16 +62,8 @@ static long compare_member(__u32 i, struct least *least)
 	__u32 destination = member->destination;
 	const struct load *load = bpf_map_lookup_elem(&loads, &destination);
 
-	if (!load || (least->scheduler == SHOAL_OVF && load->active > member->weight))
-		return 0;
-	__u64 weight = least->scheduler == SHOAL_LC ? 1 : member->weight;	/* a candidate's is never 0 */
-	__u64 mine = cost_of(least->scheduler, load);
-	/* mine / weight < best / best weight; a tie stays with the first */
-	if (mine * least->weight < least->cost * weight) {
-		least->best = destination;
-		least->cost = mine;
-		least->weight = weight;
-	}
+	if (load)
+		consider(least, member, load);
 	return 0;
 }
 

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from shoal.dataplane.base import Destination, PutService, Service
+from shoal.dataplane.ebpf.abi import TICK_SECONDS
 from shoal.dataplane.ebpf.objects import MAX_RING_ENTRIES, MAX_SERVICES
 from shoal.dataplane.ebpf.scheduling import SCHEDULER_NAMES
 from shoal.dataplane.packet import Packet, TcpFlags
@@ -149,6 +150,20 @@ def test_thousands_of_random_decisions_are_those_of_the_reference(
             assert chosen == (None if expected is None else destinations[expected].address), (request, seen)
             refused += expected is None
     assert 0 < refused < SERVICES * DECISIONS / 2
+
+
+def test_an_address_that_nobody_asked_for_in_a_day_is_scheduled_anew(bench: PacketBench):
+    destinations = put(bench, "lblc", [100, 100])
+    assert [decide(bench, 10_000 + turn) for turn in range(3)] == [destinations[0].address] * 3
+    cache = bench.dataplane._loaded.dictionary("localities")
+    ((key, value),) = list(cache.items())
+    day = round(24 * 3600 / TICK_SECONDS)
+    value.used = value.used - day + 1000 & 0xFFFFFFFF
+    cache.put(key, value)
+    assert decide(bench, 10_100) == destinations[0].address
+    value.used = value.used - 1000 & 0xFFFFFFFF
+    cache.put(key, value)
+    assert decide(bench, 10_101) == destinations[1].address
 
 
 def test_the_numbers_that_twos_draws_favour_nobody(bench: PacketBench):

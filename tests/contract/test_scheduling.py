@@ -40,6 +40,7 @@ def chosen(lab: ContractLab, count: int, *, first: int = 0) -> str:
         ("dh", (1, 1, 1), "1111"),
         ("sh", (1, 1, 1), "1111"),
         ("mh", (1, 1, 1), "3333"),
+        ("lblc", (3, 3, 3), "11112"),
     ],
 )
 def test_new_connections_are_spread_in_the_schedulers_order(lab: ContractLab, scheduler, weights, expected):
@@ -119,6 +120,27 @@ def test_destination_hashing_goes_by_the_virtual_address(lab: ContractLab):
     assert len(set(first)) == 3
 
 
+def test_a_virtual_address_stays_with_its_real_server_through_changes_of_the_service(lab: ContractLab):
+    listeners = (HTTP, replace(HTTP, address=VIP + 1))
+    servers = (real(21, weight=9), real(22, weight=9))
+    lab.put(service(*servers, scheduler="lblc", listeners=listeners))
+    assert [lab.flow(n, listeners[n]).reached(SYN) for n in (0, 1)] == [each.endpoint for each in servers]
+    lab.put(service(real(23, weight=9), *servers[::-1], scheduler="lblc", listeners=listeners))
+    assert [lab.flow(10 + n, listeners[n]).reached(SYN) for n in (0, 1)] == [
+        each.endpoint for each in servers
+    ]
+
+
+def test_a_virtual_address_leaves_a_real_server_that_is_down_for_good(lab: ContractLab):
+    first, second = real(21, weight=9), real(22, weight=9)
+    lab.put(service(first, second, scheduler="lblc"))
+    assert chosen(lab, 2) == "11"
+    lab.put(service(replace(first, available=False), second, scheduler="lblc"))
+    assert chosen(lab, 2, first=10) == "22"
+    lab.put(service(first, second, scheduler="lblc"))
+    assert chosen(lab, 2, first=20) == "22"
+
+
 @pytest.mark.parametrize("flags", [("sh-port",), ("sh-fallback", "sh-port")])
 def test_scheduler_flags_are_read_back(lab: ContractLab, flags):
     wanted = service(real(21), scheduler="sh", flags=flags)
@@ -171,7 +193,9 @@ def test_services_do_not_share_an_order(lab: ContractLab):
     assert [str(lab.flow(n, HTTPS).reached(SYN)[0])[-1] for n in (3, 4)] == ["1", "2"]
 
 
-@pytest.mark.parametrize("scheduler", ["rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "sh", "dh", "mh"])
+@pytest.mark.parametrize(
+    "scheduler", ["rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "sh", "dh", "mh", "lblc"]
+)
 def test_every_decision_equals_the_reference(lab: ContractLab, scheduler):
     rng = random.Random(scheduler)
     destinations = [real(21 + n, weight=rng.choice((0, 1, 2, 3, 7))) for n in range(5)]

@@ -83,9 +83,9 @@ class PacketBench:
             "ownership",
         ):
             loaded.table(name).clear()
-        for name in ("listeners", "reverses"):
+        for name in ("listeners", "reverses", "localities"):
             dictionary = loaded.dictionary(name)
-            for key, _ in dictionary.items():
+            for key, _ in list(dictionary.items()):
                 dictionary.delete(key)
         loaded.counters("service_counters").clear(0)
         self.dataplane = EbpfDataplane(loaded, self.pins)

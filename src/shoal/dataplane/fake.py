@@ -343,7 +343,9 @@ class FakeDataplane(Dataplane):
         self._listeners |= dict.fromkeys(service.listeners, service.name)
         fresh = _Installed(service=service, scheduler=scheduler)
         installed = self._installed.setdefault(service.name, fresh)
-        installed.service, installed.scheduler = service, scheduler
+        if not (scheduler.outlives_changes and installed.scheduler.name == scheduler.name):
+            installed.scheduler = scheduler
+        installed.service = service
 
     def _remove(self, name: str) -> None:
         """Take a service and its totals away; its connections stay, and stay counted."""

@@ -66,11 +66,13 @@ class Scheduler(ABC):
     ``ring`` is set where the choices depend on neither load nor request: it gives, for weights, one full
     period of the choices as destination indexes, which a packet path can walk with a cursor. ``table`` is set
     where a hash of the request chooses: it gives the bucket table, destination indexes whether or not they
-    are available. ``known_flags`` are the scheduler flags that this one takes.
+    are available. ``known_flags`` are the scheduler flags that this one takes. ``outlives_changes``: what it
+    remembers still holds when its service is changed.
     """
 
     name: ClassVar[str]
     known_flags: ClassVar[tuple[str, ...]] = ()
+    outlives_changes: ClassVar[bool] = False
     ring: ClassVar[Ring | None] = None
     table: ClassVar[Table | None] = None
 

@@ -31,6 +31,7 @@ class LocalityBasedLeastConnection(Scheduler):
     """
 
     name = "lblc"
+    outlives_changes = True
 
     def __init__(self, *, flags: Sequence[str] = ()) -> None:
         super().__init__(flags=flags)

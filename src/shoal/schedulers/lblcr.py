@@ -27,6 +27,7 @@ class LocalityBasedLeastConnectionWithReplication(Scheduler):
     """
 
     name = "lblcr"
+    outlives_changes = True
 
     def __init__(self, *, flags: Sequence[str] = ()) -> None:
         super().__init__(flags=flags)

@@ -44,6 +44,7 @@ _DICTIONARIES = {
     "listeners": ("struct listener_key", "struct listener"),
     "reverses": ("struct listener_key", "struct reverse"),
     "interfaces": ("__u32", "__u32"),
+    "localities": ("struct locality_key", "struct locality"),
 }
 _COUNTERS = {
     "destination_counters": "struct destination_counters",
