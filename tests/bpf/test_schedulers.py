@@ -12,8 +12,9 @@ from shoal.dataplane.ebpf.abi import TICK_SECONDS
 from shoal.dataplane.ebpf.objects import MAX_RING_ENTRIES, MAX_SERVICES
 from shoal.dataplane.ebpf.scheduling import SCHEDULER_NAMES
 from shoal.dataplane.packet import Packet, TcpFlags
+from shoal.errors import ConfigError
 from shoal.model import ForwardingMethod, Listener, Protocol
-from shoal.schedulers import Load, Request, mh, scheduler_class
+from shoal.schedulers import Load, Request, mh, names, scheduler_class
 from support.packet_bench import SEND, PacketBench
 from support.packets import decode_packet, encode_packet
 
@@ -209,6 +210,15 @@ def test_the_search_for_another_bucket_goes_round_the_whole_table(bench: PacketB
     assert {decide(bench, 10_000 + turn, client=CLIENT + turn) for turn in range(50)} == {
         destinations[300].address
     }
+
+
+def test_a_scheduler_that_the_packet_path_lacks_is_refused(bench: PacketBench):
+    lacking = set(names()) - set(SCHEDULER_NAMES)
+    assert lacking == {"lblcr"}
+    for name in lacking:
+        with pytest.raises(ConfigError, match=f"the eBPF dataplane has no scheduler {name}"):
+            put(bench, name, [1])
+    assert bench.dataplane.actual().services == {}
 
 
 def test_every_service_may_have_a_maglev_table_twice_over():
