@@ -24,7 +24,9 @@ def prepare_interfaces(interfaces: Iterable[str], *, memory: Path) -> None:
     """
     before = _remembered(memory)
     wanted = {
-        f"net/ipv4/conf/{interface}/{name}": value for interface in interfaces for name, value in NEEDED.items()
+        f"net/ipv4/conf/{interface}/{name}": value
+        for interface in interfaces
+        for name, value in NEEDED.items()
     }
     wanted = {name: value for name, value in wanted.items() if (SYSCTLS / name).exists()}
     for name in wanted:
