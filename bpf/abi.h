@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum shoal_limit {
-	SHOAL_ABI_VERSION = 1,
+	SHOAL_ABI_VERSION = 2,
 	SHOAL_BUCKET_SLOTS = 8,		/* connections in a bucket; 8 x 64 bytes never cross a page */
 	SHOAL_PROBE_BUCKETS = 5,	/* buckets that a connection may stand in */
 	SHOAL_MAX_PER_SERVICE = 1024,	/* destinations of one service */
@@ -53,6 +53,12 @@ enum shoal_scheduler {
 	SHOAL_RING = 0,		/* rr, wrr: walk the ring */
 	SHOAL_LC = 1,
 	SHOAL_WLC = 2,
+};
+
+/* Forwarding method, of a destination and of a connection; the order is that of shoal.model.ForwardingMethod. */
+enum shoal_method {
+	SHOAL_NAT = 0,
+	SHOAL_DR = 1,
 };
 
 enum shoal_destination_flag {
@@ -97,7 +103,7 @@ struct connection4 {
 	__be16 virtual_port;
 	__be16 real_port;
 	__u8 protocol;
-	__u8 reserved;
+	__u8 method;			/* enum shoal_method; it stays that of the connection's beginning */
 	__u32 destination;
 	__u16 address_delta;		/* what the rewrite adds to the one's complement sum of the IP header, */
 	__u16 port_delta;		/* and what its port adds to that of the TCP or UDP header */
@@ -121,7 +127,8 @@ struct destination {
 	__u32 hop_tick;
 	struct next_hop hop;
 	__u32 hop_flags;
-	__u32 reserved[7];
+	__u32 method;			/* enum shoal_method of its new connections */
+	__u32 reserved[6];
 };
 
 /* A destination's connections, by the same number: eight to a cache line. */
@@ -147,7 +154,7 @@ struct service_config {
 	__u32 n_ring;
 	__u32 cursor;
 	__u32 scheduler_name;		/* index into Python's list of names, for reading back */
-	__u32 reserved;
+	__u32 method;			/* of destinations without one of their own; for reading back */
 };
 
 struct service {

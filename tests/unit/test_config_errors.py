@@ -45,7 +45,7 @@ LINE = {text: number for number, text in reversed([*enumerate(FULL.splitlines(),
         # choices
         ('hook = "tc"', 'hook = "xpd"', "dataplane.hook", "'xpd' is not a known hook"),
         ('scheduler = "wrr"', 'scheduler = "mh"', None, "'mh' is not a known scheduler"),
-        ('method = "nat"', 'method = "dr"', None, "'dr' is not a known method"),
+        ('method = "nat"', 'method = "direct"', None, "'direct' is not a known method"),
         ('type = "http"', 'type = "htp"', None, "'htp' is not a known monitor type"),
         ('type = "http"', "type = 5", None, "5 is not a known monitor type"),
         # notation

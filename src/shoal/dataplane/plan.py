@@ -35,9 +35,13 @@ def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
 
 
 def _same(one: Service, other: Service) -> bool:
-    return replace(one, listeners=()) == replace(other, listeners=()) and set(one.listeners) == set(
-        other.listeners
-    )
+    return _spelled_out(one) == _spelled_out(other) and set(one.listeners) == set(other.listeners)
+
+
+def _spelled_out(service: Service) -> Service:
+    """Without its listeners, and each destination with its method."""
+    destinations = tuple(replace(each, method=service.method_of(each)) for each in service.destinations)
+    return replace(service, listeners=(), destinations=destinations)
 
 
 def _puts(pending: dict[str, Service], *, held: dict[str, Service]) -> list[Step]:
@@ -76,8 +80,8 @@ def changes(new: Service, old: Service | None) -> tuple[str, ...]:
 
 
 def _destination_changes(new: Service, old: Service) -> list[str]:
-    before = {each.endpoint: each for each in old.destinations}
-    after = {each.endpoint: each for each in new.destinations}
+    before = {each.endpoint: each for each in _spelled_out(old).destinations}
+    after = {each.endpoint: each for each in _spelled_out(new).destinations}
     said: list[str] = []
     for endpoint, destination in after.items():
         said += _changes_of(destination, before.get(endpoint))
@@ -95,6 +99,8 @@ def _changes_of(new: Destination, old: Destination | None) -> list[str]:
         said.append(f"weight of {_shown(new)} {old.weight} -> {new.weight}")
     if new.available != old.available:
         said.append(f"{_shown(new)} {'up' if new.available else 'down'}")
+    if new.method != old.method:
+        said.append(f"method of {_shown(new)} {old.method} -> {new.method}")
     return said
 
 
