@@ -230,6 +230,7 @@ def test_help_fits_80_columns_and_names_every_command() -> None:
         "reload",
         "lab",
         "version",
+        "realserver",
     ]
 
 
