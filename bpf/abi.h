@@ -72,6 +72,12 @@ enum shoal_scheduler_flag {
 	SHOAL_FALLBACK = 2,	/* another place is tried when the one found is not a candidate's */
 };
 
+/* Forwarding method, of a destination and of a connection; the order is that of shoal.model.ForwardingMethod. */
+enum shoal_method {
+	SHOAL_NAT = 0,
+	SHOAL_DR = 1,
+};
+
 enum shoal_destination_flag {
 	SHOAL_AVAILABLE = 1,
 };
@@ -114,7 +120,7 @@ struct connection4 {
 	__be16 virtual_port;
 	__be16 real_port;
 	__u8 protocol;
-	__u8 reserved;
+	__u8 method;			/* enum shoal_method; it stays that of the connection's beginning */
 	__u32 destination;
 	__u16 address_delta;		/* what the rewrite adds to the one's complement sum of the IP header, */
 	__u16 port_delta;		/* and what its port adds to that of the TCP or UDP header */
@@ -138,7 +144,8 @@ struct destination {
 	__u32 hop_tick;
 	struct next_hop hop;
 	__u32 hop_flags;
-	__u32 reserved[7];
+	__u32 method;			/* enum shoal_method of its new connections */
+	__u32 reserved[6];
 };
 
 /* A destination's connections, by the same number: eight to a cache line. */
@@ -166,7 +173,7 @@ struct service_config {
 	__u32 scheduler_name;		/* index into Python's list of names, for reading back */
 	__u32 flags;			/* enum shoal_scheduler_flag */
 	__u32 total_weight;		/* of the candidates */
-	__u32 reserved;
+	__u32 method;			/* of destinations without one of their own; for reading back */
 };
 
 /* lblc and lblcr: which destination a virtual address of a service was given. */

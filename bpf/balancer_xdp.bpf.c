@@ -85,7 +85,11 @@ int shoal_xdp(struct xdp_md *context)
 	return verdict_of(context, outcome, &route);
 }
 
-/* For interfaces whose frames come from a local stack (veth): their checksums may still be unfinished. */
+/*
+ * For interfaces whose frames come from a local stack (veth): their checksums may still be unfinished. And a frame that
+ * a veth transmits (XDP_TX) lies in its peer's ring for ever unless the peer runs XDP too (veth_xdp_flush(),
+ * drivers/net/veth.c); one that is redirected to it is delivered.
+ */
 SEC("xdp")
 int shoal_xdp_local(struct xdp_md *context)
 {
@@ -95,7 +99,8 @@ int shoal_xdp_local(struct xdp_md *context)
 		return XDP_PASS;
 	complete_partial_checksum(context);
 	int outcome = balance(context, &route);
-	return verdict_of(context, outcome, &route);
+	int verdict = verdict_of(context, outcome, &route);
+	return verdict == XDP_TX ? bpf_redirect(route.hop.ifindex, 0) : verdict;
 }
 
 char shoal_license[] SEC("license") = "GPL";

@@ -69,11 +69,12 @@ static __always_inline int matches_client(const struct connection4 *c, const str
 	       c->protocol == packet->protocol;
 }
 
+/* Under direct routing the real server speaks for itself: what its own address sends is no reply of a connection. */
 static __always_inline int matches_server(const struct connection4 *c, const struct packet *packet)
 {
 	return c->client == packet->destination && c->real == packet->source &&
 	       c->client_port == packet->destination_port && c->real_port == packet->source_port &&
-	       c->protocol == packet->protocol;
+	       c->protocol == packet->protocol && c->method == SHOAL_NAT;
 }
 
 /*

@@ -8,6 +8,7 @@
  */
 #ifndef SHOAL_FLOW_H
 #define SHOAL_FLOW_H
+#include "forward_dr.h"
 #include "forward_nat.h"
 #include "ownership.h"
 #include "open.h"
@@ -57,6 +58,7 @@ static __always_inline int forward(SHOAL_CONTEXT *context, struct route *route, 
 				   const struct settings *table)
 {
 	__u32 number = c->destination;
+	int is_direct = direction == FROM_CLIENT && c->method == SHOAL_DR;
 	struct rewrite rewrite = direction == FROM_CLIENT ? rewrite_towards_server(c) : rewrite_towards_client(c);
 	int outcome;
 
@@ -77,8 +79,12 @@ static __always_inline int forward(SHOAL_CONTEXT *context, struct route *route, 
 	barrier();
 	if ((READ_ONCE(c->word) ^ word) & 0xffff0000u)
 		return drop(service_of(destination), SHOAL_INTERNAL);	/* it gave way to another meanwhile */
-	advance(c, word, packet->event, direction, now, table);
+	advance(c, word, packet->event, is_direct ? FROM_CLIENT_ONLY : direction, now, table);
 	count_packet(number, direction, packet->length);
+	if (is_direct) {
+		pass_to_server(headers, &route->hop);
+		return outcome;
+	}
 	rewrite_headers(headers, &rewrite, direction, &route->hop);
 	mend_l4_checksum(context, headers, packet, &rewrite);
 	return outcome;

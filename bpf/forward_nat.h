@@ -34,6 +34,18 @@ static __always_inline struct rewrite rewrite_towards_client(const struct connec
 	};
 }
 
+/*
+ * What every forwarding method does: MACs, and TTL with the IP checksum (a router takes one from the TTL, RFC 1812
+ * 5.3.1; so does ip_vs_xmit.c). delta: what else has changed in the IP header.
+ */
+static __always_inline void hop_on(const struct headers *headers, const struct next_hop *hop, __u32 delta)
+{
+	headers->ip->ttl--;
+	headers->ip->check = csum_apply(headers->ip->check, delta + TTL_DELTA);
+	__builtin_memcpy(headers->eth->h_dest, hop->destination_mac, 6);
+	__builtin_memcpy(headers->eth->h_source, hop->source_mac, 6);
+}
+
 /* Addresses, ports, TTL, IP checksum and MACs. */
 static __always_inline void rewrite_headers(const struct headers *headers, const struct rewrite *rewrite,
 					    enum direction direction, const struct next_hop *hop)
@@ -47,10 +59,7 @@ static __always_inline void rewrite_headers(const struct headers *headers, const
 		ip->saddr = rewrite->address;
 		headers->ports[0] = rewrite->port;
 	}
-	ip->ttl--;
-	ip->check = csum_apply(ip->check, (__u32)rewrite->address_delta + TTL_DELTA);
-	__builtin_memcpy(headers->eth->h_dest, hop->destination_mac, 6);
-	__builtin_memcpy(headers->eth->h_source, hop->source_mac, 6);
+	hop_on(headers, hop, rewrite->address_delta);
 }
 
 #endif

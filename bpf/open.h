@@ -45,6 +45,7 @@ static __always_inline __u64 add_connection(const struct packet *packet, const s
 	c->virtual_port = packet->destination_port;
 	c->real_port = to->port;
 	c->protocol = packet->protocol;
+	c->method = to->method;
 	c->destination = number;
 	c->address_delta = csum_delta32(packet->destination, to->address);
 	c->port_delta = csum_delta16(packet->destination_port, to->port);
@@ -70,6 +71,19 @@ struct opening {
 	__u32 hash;
 	__u32 now;
 };
+
+/* Whether replies to a new connection would be its own; one that is over and looked the same makes way. */
+static __always_inline int clear_reply(const struct packet *packet, const struct destination *to,
+				       const struct opening *opening, const struct settings *table)
+{
+	struct connection4 *other = same_reply(packet, to, opening->hash, table->n_buckets);
+
+	if (!other)
+		return 1;
+	__u32 word = READ_ONCE(other->word);
+	int may_go = is_closing(word) || passed(READ_ONCE(other->expires), opening->now);
+	return may_go && kill_connection(other, word, opening->now);
+}
 
 /* A packet from a client without a connection: schedule it when it may open one. Returns an outcome or NOT_OURS. */
 __noinline int open_connection(struct opening *opening, const struct packet *packet)
@@ -100,14 +114,8 @@ __noinline int open_connection(struct opening *opening, const struct packet *pac
 	if (number == NO_DESTINATION || !to)
 		return drop(service, SHOAL_NO_REAL_SERVER);
 
-	struct connection4 *other = same_reply(packet, to, opening->hash, table->n_buckets);
-	if (other) {
-		__u32 word = READ_ONCE(other->word);
-		int may_go = is_closing(word) || passed(READ_ONCE(other->expires), opening->now);
-
-		if (!may_go || !kill_connection(other, word, opening->now))
-			return drop(service, SHOAL_REPLY_TUPLE_IN_USE);
-	}
+	if (to->method == SHOAL_NAT && !clear_reply(packet, to, opening, table))
+		return drop(service, SHOAL_REPLY_TUPLE_IN_USE);
 	__u32 state = packet->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_NONE;
 	opening->place = add_connection(packet, to, number, opening->hash, opening->now, state, table);
 	if (opening->place == NOWHERE)
@@ -136,7 +144,7 @@ __noinline int adopt_from_reply(struct opening *opening, const struct packet *re
 	const struct reverse *outside = bpf_map_lookup_elem(&reverses, &key);
 	__u32 number = outside ? outside->destination : NO_DESTINATION;
 	const struct destination *from = bpf_map_lookup_elem(&destinations, &number);
-	if (!outside || !from)
+	if (!outside || !from || from->method != SHOAL_NAT)
 		return NOT_OURS;
 	struct packet forward = {
 		.source = reply->destination,

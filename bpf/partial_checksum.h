@@ -42,8 +42,11 @@ static __noinline __s64 sum_of_bytes(struct xdp_md *context, __u32 offset, __u32
 		/* the last word is padded with zeros */
 		if (n < CHUNK)
 			__builtin_memset(chunk, 0, CHUNK);
+		/* 1 to CHUNK, in a form that the verifier of Linux 6.1 understands */
+		n--;
 		barrier_var(n);
-		if (n == 0 || n > CHUNK || bpf_xdp_load_bytes(context, offset, chunk, n))
+		n = (n & (CHUNK - 1)) + 1;
+		if (bpf_xdp_load_bytes(context, offset, chunk, n))
 			return -1;
 		sum = bpf_csum_diff(0, 0, (__be32 *)chunk, (n + 3) & ~3u, sum);
 		if (sum < 0)

@@ -5,7 +5,8 @@
 #include "abi.h"
 
 enum tcp_event { TCP_SYN, TCP_FIN, TCP_ACK, TCP_RST, TCP_EVENTS, TCP_NO_EVENT = TCP_EVENTS };
-enum direction { FROM_CLIENT, FROM_SERVER, DIRECTIONS };
+/* FROM_CLIENT_ONLY: of a connection whose replies pass the router by. */
+enum direction { FROM_CLIENT, FROM_SERVER, FROM_CLIENT_ONLY, DIRECTIONS };
 
 #define N_TCP_STATES (SHOAL_SYNACK - SHOAL_NONE + 1)
 
@@ -34,6 +35,12 @@ static const __u8 tcp_transitions[DIRECTIONS][TCP_EVENTS][N_TCP_STATES] = {
 		[TCP_FIN] = ROW(TW, FW, SS, TW, FW, TW, CL, TW, LA, LI, TW),
 		[TCP_ACK] = ROW(ES, ES, SS, ES, FW, TW, CL, CW, LA, ES, ES),
 		[TCP_RST] = ROW(CL, CL, SS, CL, CL, TW, CL, CL, CL, CL, CL),
+	},
+	[FROM_CLIENT_ONLY] = {
+		[TCP_SYN] = ROW(SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR),
+		[TCP_FIN] = ROW(CL, FW, SS, TW, FW, TW, CL, CW, LA, LI, TW),
+		[TCP_ACK] = ROW(ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES),
+		[TCP_RST] = ROW(CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL),
 	},
 };
 /* clang-format on */

@@ -35,13 +35,19 @@ def boot_time() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
-def put(bench: PacketBench, name: str, *listeners: Listener, real_port: int) -> None:
+def put(
+    bench: PacketBench,
+    name: str,
+    *listeners: Listener,
+    real_port: int,
+    method: ForwardingMethod = ForwardingMethod.NAT,
+) -> None:
     """A service with one real server."""
     service = Service(
         name=name,
         listeners=listeners,
         scheduler="rr",
-        method=ForwardingMethod.NAT,
+        method=method,
         destinations=(Destination(address=REAL, port=real_port, weight=1),),
     )
     bench.dataplane.apply([PutService(service=service)])
@@ -108,6 +114,15 @@ def test_a_real_server_with_two_names_outside_is_not_guessed_at(serving: PacketB
     lease.begin_handover(boot_time() + SECOND)
     frame = encode_packet(REPLY)
     assert serving.send(frame) == (PASS, frame, None)
+
+
+def test_nothing_that_a_direct_real_server_sends_is_taken_up(serving: PacketBench, lease: Lease):
+    listener = Listener(address=VIP, port=53, protocol=Protocol.UDP)
+    put(serving, "dns", listener, real_port=53, method=ForwardingMethod.DR)
+    lease.begin_handover(boot_time() + SECOND)
+    frame = encode_packet(REPLY)
+    assert serving.send(frame) == (PASS, frame, None)
+    assert list(serving.dataplane.connections(limit=10)) == []
 
 
 def test_the_hand_over_ends(serving: PacketBench, lease: Lease):

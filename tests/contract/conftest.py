@@ -4,8 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.dataplanes import DATAPLANES
+from support.dataplanes import DATAPLANES, close_benches
 from support.flows import ContractLab
+
+
+@pytest.fixture(scope="session", autouse=True)
+def benches() -> Iterator[None]:
+    """The eBPF programs are loaded once, and go with the last test."""
+    yield
+    close_benches()
 
 
 @pytest.fixture(params=DATAPLANES)

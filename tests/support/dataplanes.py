@@ -3,7 +3,6 @@
 A dataplane that takes bytes derives from ``FramesUnderTest`` and is entered in ``DATAPLANES``.
 """
 
-import atexit
 import contextlib
 import functools
 from abc import ABC, abstractmethod
@@ -123,11 +122,18 @@ class EbpfUnderTest(FramesUnderTest):
         """Leave the bench for the next."""
 
 
+_opened = contextlib.ExitStack()
+
+
 @functools.cache
 def _bench(program: str) -> PacketBench:
-    opened = contextlib.ExitStack()
-    atexit.register(opened.close)
-    return opened.enter_context(packet_bench(program))
+    return _opened.enter_context(packet_bench(program))
+
+
+def close_benches() -> None:
+    """Take the benches down, after the last test."""
+    _opened.close()
+    _bench.cache_clear()
 
 
 _ACTIONS = {PASS: Action.PASS, DROP: Action.DROP, SEND: Action.FORWARD}

@@ -28,9 +28,17 @@ DNS = Listener(address=VIP, port=53, protocol=Protocol.UDP)
 Endpoint = tuple[IPv4Address, int]
 
 
-def real(number: int, *, port: int = 8080, weight: int = 1, available: bool = True) -> Destination:
+def real(
+    number: int,
+    *,
+    port: int = 8080,
+    weight: int = 1,
+    available: bool = True,
+    method: ForwardingMethod | None = None,
+) -> Destination:
     """Real server 10.0.1.NUMBER."""
-    return Destination(address=IPv4Address(f"10.0.1.{number}"), port=port, weight=weight, available=available)
+    address = IPv4Address(f"10.0.1.{number}")
+    return Destination(address=address, port=port, weight=weight, available=available, method=method)
 
 
 def service(
@@ -39,14 +47,15 @@ def service(
     scheduler: str = "rr",
     flags: tuple[str, ...] = (),
     name: str = "www",
+    method: ForwardingMethod = ForwardingMethod.NAT,
 ) -> Service:
-    """A service by NAT."""
+    """A service, by NAT unless something else is said."""
     return Service(
         name=name,
         listeners=listeners,
         scheduler=scheduler,
         scheduler_flags=flags,
-        method=ForwardingMethod.NAT,
+        method=method,
         destinations=destinations,
     )
 

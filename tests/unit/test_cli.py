@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from shoal.cli import main as cli
 from shoal.cli.render import render_servers
 from shoal.errors import ConfigErrors, NotFoundError, UnavailableError
 from shoal.lvsd.view import servers
+from shoal.model import ForwardingMethod
 from support.clusters import ONE_ROUTER
 from support.served_api import served
 from support.snapshots import NOW, ShownLvsd, snapshot
@@ -77,6 +79,16 @@ def test_servers_fit_80_columns(tmp_path: Path, lvsd: ShownLvsd) -> None:
         "  10.0.1.22:80: HTTP 503, expected 200-399",
         "  dropped: no_real_server 2",
     ]
+
+
+def test_a_real_server_with_a_method_of_its_own_says_so(tmp_path: Path, lvsd: ShownLvsd) -> None:
+    www = lvsd.shown.cluster.virtual_servers[0]
+    first, second = www.real_servers
+    mixed = replace(www, real_servers=(first, replace(second, method=ForwardingMethod.DR)))
+    lvsd.shown = snapshot(cluster=replace(lvsd.shown.cluster, virtual_servers=(mixed,)))
+    shown = lines(shoal(tmp_path, "servers"))
+    assert shown[0].startswith("www  192.0.2.10:80/tcp  wlc nat ")
+    assert [" ".join(line.split()[:2]) for line in shown[2:4]] == ["10.0.1.21:80 up", "10.0.1.22:80 dr"]
 
 
 def test_connections_fit_80_columns(tmp_path: Path, lvsd: ShownLvsd) -> None:
@@ -235,6 +247,7 @@ def test_help_fits_80_columns_and_names_every_command() -> None:
         "reload",
         "lab",
         "version",
+        "realserver",
     ]
 
 

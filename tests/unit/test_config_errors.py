@@ -51,7 +51,7 @@ LINE = {text: number for number, text in reversed([*enumerate(FULL.splitlines(),
             "virtual_servers[0].scheduler_flags[0]",
             "the scheduler wlc has no flag 'sh-port'",
         ),
-        ('method = "nat"', 'method = "dr"', None, "'dr' is not a known method"),
+        ('method = "nat"', 'method = "direct"', None, "'direct' is not a known method"),
         ('type = "http"', 'type = "htp"', None, "'htp' is not a known monitor type"),
         ('type = "http"', "type = 5", None, "5 is not a known monitor type"),
         # notation

@@ -11,6 +11,7 @@ from shoal.lab.texts import cluster_config, nginx_config
 from shoal.lab.topology import (
     MOST_REAL_SERVERS,
     MOST_ROUTERS,
+    VIP,
     Bridge,
     Topology,
     address_commands,
@@ -19,7 +20,7 @@ from shoal.lab.topology import (
     node_commands,
     plug_commands,
 )
-from shoal.model import Cluster, Hook
+from shoal.model import Cluster, ForwardingMethod, Hook
 
 KEY = "0123456789abcdef"
 
@@ -99,6 +100,33 @@ def test_a_port_joins_its_bridge_where_no_unicast_is_flooded_because_the_address
         "link set rs1-private type bridge_slave flood off",
     )
     assert address_commands(ports) == ("fdb replace 02:5a:00:00:02:15 dev rs1-private master static",)
+
+
+def test_under_direct_routing_real_servers_stand_on_the_public_network_without_a_route_by_the_router():
+    topology = Topology(forward=ForwardingMethod.DR)
+    (port,) = topology.ports("rs1")
+    assert (port.bridge, str(port.address), port.mac) == ("br-public", "10.210.0.21/24", "02:5a:00:00:01:15")
+    assert address_commands([port]) == ("fdb replace 02:5a:00:00:01:15 dev rs1-public master static",)
+    assert node_commands(topology, "rs1") == (
+        "link set lo up",
+        "addr add 10.210.0.21/24 dev eth0",
+        "link set eth0 up",
+    )
+
+
+def test_under_direct_routing_no_two_nodes_share_an_address_or_a_mac():
+    topology = Topology(
+        forward=ForwardingMethod.DR, router_count=MOST_ROUTERS, real_server_count=MOST_REAL_SERVERS
+    )
+    ports = [port for node in topology.nodes for port in topology.ports(node)]
+    assert len({port.mac for port in ports}) == len(ports)
+    addresses = {port.address.ip for port in ports} | {VIP}
+    assert len(addresses) == len(ports) + 1
+
+
+def test_the_lab_writes_a_direct_configuration_that_shoal_accepts():
+    cluster = parsed(Topology(forward=ForwardingMethod.DR))
+    assert {virtual.method for virtual in cluster.virtual_servers} == {ForwardingMethod.DR}
 
 
 def test_cutting_a_cable_sets_the_switchs_end_down():

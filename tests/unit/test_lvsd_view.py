@@ -8,6 +8,7 @@ import pytest
 from shoal.dataplane.base import Counters
 from shoal.ipc.messages import PeerView, RoleReport
 from shoal.lvsd.view import alarms, servers, status
+from shoal.model import ForwardingMethod
 from support.clusters import cluster
 from support.snapshots import NOW, PEER, ROLE, snapshot, target
 
@@ -53,6 +54,15 @@ def test_status_names_every_attachment_and_why_it_has_that_hook() -> None:
     assert [(each.interface, each.hook, each.reason) for each in shown.attachments] == [
         ("eth0", "tc", "a veth has no native XDP")
     ]
+
+
+def test_each_real_server_is_shown_with_the_method_by_which_packets_reach_it() -> None:
+    (www,) = cluster().virtual_servers[:1]
+    first, second = www.real_servers[:2]
+    mixed = replace(www, real_servers=(first, replace(second, method=ForwardingMethod.DR)))
+    shown = servers(snapshot(cluster=replace(cluster(), virtual_servers=(mixed,)))).virtual_servers[0]
+    assert shown.method == "nat"
+    assert [each.method for each in shown.real_servers] == ["nat", "dr"]
 
 
 def test_a_real_server_is_shown_with_its_health_and_its_counters() -> None:

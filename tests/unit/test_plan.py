@@ -79,6 +79,17 @@ def test_health_is_named():
     assert changes(WWW, down) == ("10.0.1.22:80 up",)
 
 
+def test_a_changed_method_is_named_for_the_real_servers_whose_it_is():
+    direct = replace(WWW.destinations[0], method=ForwardingMethod.DR)
+    new = replace(WWW, destinations=(direct, *WWW.destinations[1:]))
+    assert changes(new, WWW) == (f"method of {direct.address}:{direct.port} nat -> dr",)
+
+
+def test_a_method_that_is_only_spelled_out_is_no_difference():
+    spelled = tuple(replace(each, method=ForwardingMethod.NAT) for each in WWW.destinations)
+    assert plan(state(replace(WWW, destinations=spelled)), state(WWW)) == ()
+
+
 def test_a_changed_order_of_real_servers_is_named():
     assert changes(replace(WWW, destinations=WWW.destinations[::-1]), WWW) == ("order of the real servers",)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shoal.cli import realserver
 from shoal.errors import ConfigErrors, ShoalError, UnavailableError
 from shoal.system.places import Places
 
@@ -33,6 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings=_UNWRAPPED,
+)
+
+
+app.add_typer(
+    realserver.app, name="realserver", help="Make this host a real server for direct routing, or check it."
 )
 
 

@@ -67,7 +67,7 @@ def render_servers(servers: Mapping[str, Any], *, now: float) -> list[Text | Tab
         head = Text.assemble((virtual["name"], "bold"), f"  {' '.join(virtual['listeners'])}")
         how = " ".join((virtual["scheduler"], *virtual["scheduler_flags"], virtual["method"]))
         head.append(f"  {how}  {short(virtual['connections'])} connections")
-        shown += [head, _real_servers(virtual["real_servers"], now=now)]
+        shown += [head, _real_servers(virtual["real_servers"], now=now, method=virtual["method"])]
         unwell = [each for each in virtual["real_servers"] if each["health"] != "up" and each["reason"]]
         shown += [Text(f"  {each['name']}: {each['reason']}", style="yellow") for each in unwell]
         if virtual["drops"]:
@@ -76,7 +76,8 @@ def render_servers(servers: Mapping[str, Any], *, now: float) -> list[Text | Tab
     return shown or [Text("no virtual servers")]
 
 
-def _real_servers(real_servers: Iterable[Mapping[str, Any]], *, now: float) -> Table:
+def _real_servers(real_servers: Iterable[Mapping[str, Any]], *, now: float, method: str) -> Table:
+    """A line each; a forwarding method is named where it is not ``method``, that of the virtual server."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("  real server", overflow="ellipsis", no_wrap=True, max_width=24)
     table.add_column("health", no_wrap=True)
@@ -87,7 +88,8 @@ def _real_servers(real_servers: Iterable[Mapping[str, Any]], *, now: float) -> T
         counts = (
             short(each[name]) for name in ("active", "inactive", "connections", "bytes_in", "bytes_out")
         )
-        table.add_row(f"  {_real_name(each)}", health, str(each["weight"]), *counts)
+        name = _real_name(each) if each["method"] == method else f"{_real_name(each)} {each['method']}"
+        table.add_row(f"  {name}", health, str(each["weight"]), *counts)
     return table
 
 

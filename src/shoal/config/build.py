@@ -123,6 +123,7 @@ def _virtual_server(table: VirtualServerTable) -> VirtualServer:
                 address=notation.address(each.address),
                 port=each.port,
                 weight=each.weight,
+                method=ForwardingMethod(each.method) if each.method else None,
             )
             for _, each in real_servers(table)
         ),

@@ -16,8 +16,11 @@ from shoal.model import Cluster
 _AT = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-def load(path: Path) -> Cluster:
-    """The cluster that a file describes. Raises ConfigErrors with everything that is wrong with it."""
+def load(path: Path, *, reads_key: bool = True) -> Cluster:
+    """The cluster that a file describes. Raises ConfigErrors with everything that is wrong with it.
+
+    ``reads_key`` False leaves the cluster's key empty: a real server has no business with the routers' secret.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -29,10 +32,10 @@ def load(path: Path) -> Cluster:
         line = raw.count(b"\n", 0, error.start) + 1
         problem = f"byte 0x{raw[error.start]:02x} is not UTF-8"
         raise _only(f"{path}:{line}", problem=problem, fix="Save the file as UTF-8.") from error
-    return parse(text, source=str(path))
+    return parse(text, source=str(path), reads_key=reads_key)
 
 
-def parse(text: str, *, source: str) -> Cluster:
+def parse(text: str, *, source: str, reads_key: bool = True) -> Cluster:
     """The cluster that a text describes; ``source`` is its name in errors. Reads the key file that it names.
 
     Raises ConfigErrors with everything that is wrong.
@@ -41,7 +44,7 @@ def parse(text: str, *, source: str) -> Cluster:
     findings = Findings()
     document = shape.read(tables, findings)
     rules.check(document, findings)
-    secret = _key(document, findings)
+    secret = _key(document, findings) if reads_key else b""
     errors = findings.errors(source=source, lines=lines)
     if errors:
         raise ConfigErrors(errors)

@@ -151,6 +151,9 @@ class RealServerTable(Table, kw_only=True):
     address: Address
     port: Annotated[int, Meta(ge=1, le=65535, description="port on the real server")]
     weight: Annotated[int, Meta(ge=0, le=65535, description="share of new connections; 0: none")] = 1
+    method: Annotated[
+        Literal["nat", "dr"] | None, Meta(description="how packets reach it; default: the virtual server's")
+    ] = None
 
 
 class VirtualServerTable(Table, kw_only=True):
@@ -170,7 +173,10 @@ class VirtualServerTable(Table, kw_only=True):
         list[str],
         Meta(description="of sh: sh-port, sh-fallback; of mh: mh-port, mh-fallback", examples=[["mh-port"]]),
     ] = field(default_factory=list)
-    method: Annotated[Literal["nat"], Meta(description="how packets reach the real server")] = "nat"
+    method: Annotated[
+        Literal["nat", "dr"],
+        Meta(description="how packets reach the real servers: nat rewrites addresses, dr only the MACs"),
+    ] = "nat"
     monitor: Annotated[AnyMonitorTable, Meta(description="how health is found out")] = field(
         default_factory=TcpMonitorTable
     )

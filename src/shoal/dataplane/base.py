@@ -20,12 +20,14 @@ class Destination:
 
     ``weight`` 0: no new connections, existing ones go on. ``available`` False (its health is down): the same, and
     UDP flows and unanswered SYNs that were bound to it are scheduled anew, since they would only be lost there.
+    ``method`` None: that of its service. A connection keeps the method with which it began.
     """
 
     address: IPv4Address
     port: int
     weight: int
     available: bool = True
+    method: ForwardingMethod | None = None
 
     @property
     def endpoint(self) -> tuple[IPv4Address, int]:
@@ -42,7 +44,8 @@ class Destination:
 class Service:
     """A virtual server as the dataplane sees it. ``destinations`` are in the order of the configuration.
 
-    The order of ``listeners`` and of ``scheduler_flags`` means nothing.
+    The order of ``listeners`` and of ``scheduler_flags`` means nothing. ``method`` is that of the destinations that
+    have none of their own. Under ``dr`` a destination's port is not used: the packet arrives as it was sent.
     """
 
     name: str
@@ -51,6 +54,10 @@ class Service:
     method: ForwardingMethod
     destinations: tuple[Destination, ...]
     scheduler_flags: tuple[str, ...] = ()
+
+    def method_of(self, destination: Destination) -> ForwardingMethod:
+        """How packets reach one of its destinations."""
+        return destination.method or self.method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from shoal.dataplane.base import (
 from shoal.dataplane.packet import PASS, Packet, Verdict, drop, forward
 from shoal.dataplane.tally import Tally
 from shoal.errors import ConfigError
-from shoal.model import Connection, ConnectionState, Listener, Protocol
+from shoal.model import Connection, ConnectionState, ForwardingMethod, Listener, Protocol
 from shoal.model.tcp_states import ACTIVE_STATES, TIMEOUTS, TRANSITIONS, Direction
 from shoal.schedulers import Request, Scheduler, scheduler_class
 from shoal.schedulers.twos import chances
@@ -46,6 +46,7 @@ class _Entry:
     virtual: Endpoint
     real: Endpoint
     service: str
+    method: ForwardingMethod
     state: ConnectionState
     born: int
     deadline: float = 0.0
@@ -201,6 +202,9 @@ class FakeDataplane(Dataplane):
         tally = self._tally(entry.service, entry.real)
         tally.packets_in += 1
         tally.bytes_in += packet.length
+        if entry.method is ForwardingMethod.DR:
+            self._step(entry, packet, direction=Direction.INPUT_ONLY)
+            return forward(replace(packet, ttl=packet.ttl - 1))
         self._step(entry, packet, direction=Direction.INPUT)
         address, port = entry.real
         return forward(replace(packet, destination=address, destination_port=port, ttl=packet.ttl - 1))
@@ -223,11 +227,14 @@ class FakeDataplane(Dataplane):
     def _find(
         self, client: Client, *, virtual: Endpoint | None = None, real: Endpoint | None = None
     ) -> _Entry | None:
-        """The live connection of a client to a virtual or from a real endpoint; an expired one goes here."""
+        """The live connection of a client to a virtual or from a real endpoint; an expired one goes here.
+
+        A real server under direct routing answers in the virtual address's own name, so never from its endpoint.
+        """
         for entry in list(self._by_client.get(client, ())):
             if entry.deadline <= self._now:
                 self._forget(entry)
-            elif virtual in (None, entry.virtual) and real in (None, entry.real):
+            elif virtual == entry.virtual or (real == entry.real and entry.method is ForwardingMethod.NAT):
                 return entry
         return None
 
@@ -256,7 +263,9 @@ class FakeDataplane(Dataplane):
         if destination is None:
             return self._drop(name, Drop.NO_REAL_SERVER)
         client = (packet.source, packet.source_port)
-        if self._find((packet.protocol, *client), real=destination.endpoint) is not None:
+        method = listener.service.method_of(destination)
+        taken = self._find((packet.protocol, *client), real=destination.endpoint) is not None
+        if taken and method is ForwardingMethod.NAT:
             return self._drop(name, Drop.REPLY_TUPLE_IN_USE)
         if not self._make_room():
             return self._drop(name, Drop.TABLE_FULL)
@@ -268,6 +277,7 @@ class FakeDataplane(Dataplane):
             virtual=(packet.destination, packet.destination_port),
             real=destination.endpoint,
             service=name,
+            method=method,
             state=ConnectionState.UDP if is_udp else ConnectionState.NONE,
             born=self._born,
         )

@@ -39,11 +39,14 @@ def _same(one: Service, other: Service) -> bool:
 
 
 def _unordered(service: Service) -> tuple[Service, set[Listener], set[str]]:
-    return (
-        replace(service, listeners=(), scheduler_flags=()),
-        set(service.listeners),
-        set(service.scheduler_flags),
-    )
+    plain = replace(_spelled_out(service), listeners=(), scheduler_flags=())
+    return plain, set(service.listeners), set(service.scheduler_flags)
+
+
+def _spelled_out(service: Service) -> Service:
+    """With each destination's method."""
+    destinations = tuple(replace(each, method=service.method_of(each)) for each in service.destinations)
+    return replace(service, destinations=destinations)
 
 
 def _puts(pending: dict[str, Service], *, held: dict[str, Service]) -> list[Step]:
@@ -90,8 +93,8 @@ def _shown_flags(service: Service) -> str:
 
 
 def _destination_changes(new: Service, old: Service) -> list[str]:
-    before = {each.endpoint: each for each in old.destinations}
-    after = {each.endpoint: each for each in new.destinations}
+    before = {each.endpoint: each for each in _spelled_out(old).destinations}
+    after = {each.endpoint: each for each in _spelled_out(new).destinations}
     said: list[str] = []
     for endpoint, destination in after.items():
         said += _changes_of(destination, before.get(endpoint))
@@ -109,6 +112,8 @@ def _changes_of(new: Destination, old: Destination | None) -> list[str]:
         said.append(f"weight of {_shown(new)} {old.weight} -> {new.weight}")
     if new.available != old.available:
         said.append(f"{_shown(new)} {'up' if new.available else 'down'}")
+    if new.method != old.method:
+        said.append(f"method of {_shown(new)} {old.method} -> {new.method}")
     return said
 
 

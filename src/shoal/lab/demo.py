@@ -7,6 +7,7 @@ import argparse
 import json
 import random
 import re
+import shutil
 import signal
 import sys
 import textwrap
@@ -191,12 +192,20 @@ def _wrapped(row: tuple[str, str, str]) -> str:
 
 NEXT = """\
 The lab is still up. Try:
-  shoal lab status{option}
-  shoal lab exec{option} client -- curl {url}
-  shoal lab exec{option} lb1 -- ip -br address
-  shoal lab drill{option} cut-public --repeat 3
-  shoal status --run-dir {run_dir}
-  shoal lab down{option}"""
+  {shoal} lab status{option}
+  {shoal} lab exec{option} client -- curl {url}
+  {shoal} lab exec{option} lb1 -- ip -br address
+  {shoal} lab drill{option} cut-public --repeat 3
+  {shoal} status --run-dir {run_dir}
+  {shoal} lab down{option}"""
+
+
+def shoal_command() -> str:
+    """How to call ``shoal`` from here: by its name where that is found, else by its path."""
+    if shutil.which("shoal"):
+        return "shoal"
+    beside = Path(sys.executable).with_name("shoal")
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def tell(story: Story, topology: Topology, *, keep: bool) -> None:
@@ -259,7 +268,7 @@ def _told(story: Story, topology: Topology, options: argparse.Namespace) -> int:
     if options.keep:
         option = "" if options.name == DEFAULT_NAME else f" --name {options.name}"
         run_dir = LabFolder(options.name).places("lb1").run
-        print("\n" + NEXT.format(option=option, url=URL, run_dir=run_dir))
+        print("\n" + NEXT.format(shoal=shoal_command(), option=option, url=URL, run_dir=run_dir))
     return 0 if all(each.held for each in story.findings) else 1
 
 

@@ -31,9 +31,11 @@ def require_root() -> None:
 def batch(lines: Sequence[str], *, namespace: str | None = None, program: str = "ip") -> None:
     """Run ``ip -batch`` (or ``bridge -batch``) lines, in a namespace or on the host.
 
-    Raises UnavailableError with the program's own words.
+    Raises UnavailableError with the program's own words. The program ends with this process: that of a killed lab
+    would go on making namespaces that the next one has just removed.
     """
-    command = [program, *(("-n", namespace) if namespace else ()), "-batch", "-"]
+    entered = ("-n", namespace) if namespace else ()
+    command = ["setpriv", "--pdeathsig", "KILL", program, *entered, "-batch", "-"]
     done = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise UnavailableError(

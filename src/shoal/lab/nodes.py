@@ -13,6 +13,7 @@ from shoal.lab.folder import LabFolder
 from shoal.lab.texts import ECHO_PORT, nginx_config, page
 from shoal.lab.topology import (
     SWITCH,
+    VIP,
     Topology,
     address_commands,
     cable_commands,
@@ -119,7 +120,7 @@ def start_router(folder: LabFolder, topology: Topology, node: str) -> None:
 
 
 def start_real_server(folder: LabFolder, topology: Topology, node: str) -> None:
-    """Start nginx and the echo on a real server."""
+    """Start nginx and the echo on a real server. Under direct routing it has the VIP first, and echoes there too."""
     home = folder.node(node)
     (home / "www").mkdir(parents=True, exist_ok=True)
     (home / "tmp").mkdir(exist_ok=True)
@@ -130,9 +131,34 @@ def start_real_server(folder: LabFolder, topology: Topology, node: str) -> None:
     namespace, log = topology.namespace(node), folder.log(node)
     nginx = ["nginx", "-p", str(home), "-e", str(home / "nginx.log"), "-c", str(config)]
     namespaces.start(namespace, nginx, log=log, environment=environment())
-    echo = [sys.executable, "-m", "shoal.lab.echo", "--name", node]
-    echo += ["--address", str(topology.address(node)), "--port", str(ECHO_PORT)]
-    namespaces.start(namespace, echo, log=log, environment=environment())
+    addresses = [topology.address(node)]
+    if topology.is_direct:
+        _hold_virtual_address(folder, topology, node)
+        addresses.append(VIP)
+    for address in addresses:
+        echo = [sys.executable, "-m", "shoal.lab.echo", "--name", node]
+        echo += ["--address", str(address), "--port", str(ECHO_PORT)]
+        namespaces.start(namespace, echo, log=log, environment=environment())
+
+
+def _hold_virtual_address(folder: LabFolder, topology: Topology, node: str) -> None:
+    """Exactly what an operator runs on a real server. Raises UnavailableError with what it said."""
+    run_dir = str(folder.places(node).run)
+    command = [
+        sys.executable,
+        "-m",
+        "shoal.cli",
+        "realserver",
+        "apply",
+        "--vip",
+        str(VIP),
+        "--run-dir",
+        run_dir,
+    ]
+    in_this_shoal = ["env", f"PYTHONPATH={environment()['PYTHONPATH']}", *command]
+    done = namespaces.run(topology.namespace(node), in_this_shoal)
+    if done.returncode != 0:
+        raise UnavailableError(where=f"lab, {node}", problem=done.stderr.strip())
 
 
 def reboot_router(folder: LabFolder, topology: Topology, node: str) -> None:

@@ -147,10 +147,9 @@ def drills_page(documents: Sequence[Mapping[str, Any]], *, machine: str) -> str:
     lines = [
         "# What clients notice",
         "",
-        "Made by `shoal lab up && shoal lab drill all --repeat "
-        f"{runs} --page docs/drills.md` on kernel {machine}, at",
-        "default settings (heartbeats every 100 ms, dead after 300 ms of silence on all paths). A client sends a datagram",
-        "through the VIP every 2 ms from 16 ports;",
+        f"Made by `shoal lab up && shoal lab drill all --repeat {runs} --page docs/drills.md`",
+        f"on kernel {machine}, at default settings (heartbeats every 100 ms, dead after 300 ms of",
+        "silence on all paths). A client sends a datagram through the VIP every 2 ms from 16 ports;",
         "the outage is the longest time from a lost one to the next that was answered. Twenty TCP connections",
         "exchange a line every 50 ms; without connection synchronisation they break when the routers change places.",
         "Two owners: the time in which two routers answered the same ARP request for the VIP. Figures are",

@@ -72,6 +72,11 @@ class Topology:
         _check_count("--real-servers", self.real_server_count, most=MOST_REAL_SERVERS)
 
     @property
+    def is_direct(self) -> bool:
+        """Whether the real servers stand beside the client and answer it past the routers."""
+        return self.forward is ForwardingMethod.DR
+
+    @property
     def routers(self) -> tuple[str, ...]:
         """lb1, lb2, ..."""
         return tuple(f"lb{number}" for number in range(1, self.router_count + 1))
@@ -106,7 +111,8 @@ class Topology:
             )
         if node in self.real_servers:
             host = _FIRST_REAL_SERVER_HOST + self.real_servers.index(node)
-            return (_port(node, "eth0", Bridge.PRIVATE, host=host),)
+            bridge = Bridge.PUBLIC if self.is_direct else Bridge.PRIVATE
+            return (_port(node, "eth0", bridge, host=host),)
         if node == "client":
             return (_port(node, "eth0", Bridge.PUBLIC, host=_CLIENT_HOST),)
         return ()
@@ -194,7 +200,7 @@ def node_commands(topology: Topology, node: str) -> tuple[str, ...]:
     lines = ["link set lo up"]
     for port in topology.ports(node):
         lines += [f"addr add {port.address} dev {port.interface}", f"link set {port.interface} up"]
-    if node in topology.real_servers:
+    if node in topology.real_servers and not topology.is_direct:
         lines.append(f"route add default via {GATEWAY.ip}")
     return tuple(lines)
 

@@ -60,6 +60,7 @@ def _service(
                     health.get(target_key(virtual_server, real_server), Health.UNKNOWN),
                     before=before.get((real_server.address, real_server.port), False),
                 ),
+                method=real_server.method,
             )
             for real_server in virtual_server.real_servers
         ),

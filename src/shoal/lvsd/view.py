@@ -75,6 +75,7 @@ class RealServerView(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     port: int
     weight: int
+    method: str
     health: str
     reason: str
     since: float
@@ -241,6 +242,7 @@ def _virtual_server(now: Snapshot, virtual_server: VirtualServer) -> VirtualServ
         real_servers=tuple(
             _real_server(
                 each,
+                method=virtual_server.method_of(each),
                 health=now.health.get(target_key(virtual_server, each)),
                 counters=counters.destinations.get((each.address, each.port), DestinationCounters()),
             )
@@ -250,13 +252,18 @@ def _virtual_server(now: Snapshot, virtual_server: VirtualServer) -> VirtualServ
 
 
 def _real_server(
-    real_server: RealServer, *, health: TargetHealth | None, counters: DestinationCounters
+    real_server: RealServer,
+    *,
+    method: str,
+    health: TargetHealth | None,
+    counters: DestinationCounters,
 ) -> RealServerView:
     return RealServerView(
         name=real_server.name,
         address=str(real_server.address),
         port=real_server.port,
         weight=real_server.weight,
+        method=method,
         health="unknown" if health is None else health.health,
         reason="not checked yet" if health is None else health.reason,
         since=0.0 if health is None else health.since,

@@ -15,9 +15,14 @@ class Protocol(StrEnum):
 
 
 class ForwardingMethod(StrEnum):
-    """How a packet reaches its real server."""
+    """How a packet reaches its real server.
+
+    ``NAT`` rewrites addresses and ports, both ways. ``DR`` (direct routing) changes only the MACs: the real server
+    is on a network of the router, has the virtual address itself and answers the client past the router.
+    """
 
     NAT = "nat"
+    DR = "dr"
 
 
 class Hook(StrEnum):
@@ -42,12 +47,16 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealServer:
-    """One server of a virtual server. ``weight`` 0 is quiesced: it keeps what it has and gets nothing new."""
+    """One server of a virtual server. ``weight`` 0 is quiesced: it keeps what it has and gets nothing new.
+
+    ``method`` None: that of the virtual server.
+    """
 
     name: str
     address: IPv4Address
     port: int
     weight: int = 1
+    method: ForwardingMethod | None = None
 
     @property
     def endpoint(self) -> str:
@@ -57,7 +66,10 @@ class RealServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualServer:
-    """Listeners, a scheduler with its flags (sorted), a forwarding method, a monitor and real servers."""
+    """Listeners, a scheduler with its flags (sorted), a forwarding method, a monitor and real servers.
+
+    ``method`` is that of the real servers that have none of their own.
+    """
 
     name: str
     listeners: tuple[Listener, ...]
@@ -66,3 +78,7 @@ class VirtualServer:
     monitor: Monitor
     real_servers: tuple[RealServer, ...]
     scheduler_flags: tuple[str, ...] = ()
+
+    def method_of(self, real_server: RealServer) -> ForwardingMethod:
+        """How packets reach one of its real servers."""
+        return real_server.method or self.method

@@ -31,6 +31,7 @@ class Channel:
     def connect(cls, path: Path) -> "Channel | None":
         """Connect to a listener; None while nobody listens there."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        sock.setblocking(False)  # a listener that hangs, its queue full, must not stop who connects
         try:
             sock.connect(str(path))
         except OSError:

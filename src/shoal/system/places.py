@@ -37,6 +37,11 @@ class Places:
         """Last known health, for a nanny that starts again."""
         return self.state / "health.json"
 
+    @property
+    def realserver(self) -> Path:
+        """What ``shoal realserver apply`` found before it changed it."""
+        return self.run / "realserver.json"
+
     def lock(self, child: str) -> Path:
         """The lock a process holds while it lives."""
         return self.run / f"{child}.lock"

@@ -1,7 +1,7 @@
 """What the interfaces that Shoal uses must be set to, and as they were before when Shoal has gone."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from shoal.errors import ForbiddenError
@@ -17,15 +17,22 @@ NEEDED = {
 
 
 def prepare_interfaces(interfaces: Iterable[str], *, memory: Path) -> None:
-    """Make these interfaces fit for a router; ``memory`` keeps the values that were there before.
+    """Make these interfaces fit for a router, as ``set_remembered`` does."""
+    wanted = {
+        f"net/ipv4/conf/{interface}/{name}": value
+        for interface in interfaces
+        for name, value in NEEDED.items()
+    }
+    set_remembered(wanted, memory=memory)
 
-    A value that stands in ``memory`` already (a predecessor died) is not overwritten: it is the true one. An
-    interface that does not exist is passed over.
+
+def set_remembered(wanted: Mapping[str, str], *, memory: Path) -> None:
+    """Set these (by their names under /proc/sys); ``memory`` keeps the values that were there before.
+
+    A value that stands in ``memory`` already (a predecessor died) is not overwritten: it is the true one. What does
+    not exist, such as that of an interface that has gone, is passed over.
     """
     before = _remembered(memory)
-    wanted = {
-        f"net/ipv4/conf/{interface}/{name}": value for interface in interfaces for name, value in NEEDED.items()
-    }
     wanted = {name: value for name, value in wanted.items() if (SYSCTLS / name).exists()}
     for name in wanted:
         before.setdefault(name, (SYSCTLS / name).read_text().strip())
@@ -34,8 +41,13 @@ def prepare_interfaces(interfaces: Iterable[str], *, memory: Path) -> None:
         _write(name, value)
 
 
+def values(names: Iterable[str]) -> dict[str, str]:
+    """The values now of those that exist."""
+    return {name: (SYSCTLS / name).read_text().strip() for name in names if (SYSCTLS / name).exists()}
+
+
 def restore(memory: Path) -> None:
-    """Put back what ``prepare_interfaces`` found. An interface that has gone is passed over."""
+    """Put back what ``set_remembered`` found. An interface that has gone is passed over."""
     for name, value in _remembered(memory).items():
         if (SYSCTLS / name).exists():
             _write(name, value)

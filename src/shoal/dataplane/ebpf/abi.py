@@ -39,6 +39,7 @@ SCHEDULERS = _enumerators("shoal_scheduler")
 SCHEDULER_FLAGS = _enumerators("shoal_scheduler_flag")
 DROPS = _enumerators("shoal_drop")
 DESTINATION_FLAGS = _enumerators("shoal_destination_flag")
+METHODS = _enumerators("shoal_method")
 INTERFACE_FLAGS = _enumerators("shoal_interface_flag")
 ABI_VERSION = LIMITS["SHOAL_ABI_VERSION"]
 TICK_SECONDS = (1 << LIMITS["SHOAL_TICK_SHIFT"]) / 1e9

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from shoal.dataplane.base import DataplaneState, Destination, Service
-from shoal.dataplane.ebpf.abi import DESTINATION_FLAGS, LIMITS, ffi
+from shoal.dataplane.ebpf.abi import DESTINATION_FLAGS, LIMITS, METHODS, ffi
 from shoal.dataplane.ebpf.numbers import Numbers, Ranges
 from shoal.dataplane.ebpf.objects import Loaded
 from shoal.dataplane.ebpf.scheduling import (
@@ -26,6 +26,8 @@ from shoal.dataplane.ebpf.scheduling import (
 from shoal.errors import ConfigError, ShoalError
 from shoal.model import ForwardingMethod, Listener, Protocol
 
+METHOD_NUMBERS = {method: METHODS["SHOAL_" + method.name] for method in ForwardingMethod}
+_METHODS = {number: method for method, number in METHOD_NUMBERS.items()}
 PROTOCOL_NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17}
 PROTOCOLS = {number: protocol for protocol, number in PROTOCOL_NUMBERS.items()}
 IN_USE = 1
@@ -121,6 +123,13 @@ class Installation:
         config = self._configs[self.services[service_number].config]
         return [self._members[config.members + i] for i in range(config.n_members)]
 
+    def _rewritten_members_of(self, service_number: int) -> Iterable[Any]:
+        members = self.members_of(service_number)
+        return [each for each in members if self._method_of(each) is ForwardingMethod.NAT]
+
+    def _method_of(self, member: Any) -> ForwardingMethod:
+        return _METHODS[self.destinations[member.destination].method]
+
     def put(self, service: Service) -> None:
         """Install or replace a service in one flip."""
         self._refuse_impossible(service)
@@ -141,6 +150,7 @@ class Installation:
         numbers = {endpoint: self._number_of(number, endpoint, now) for endpoint in wanted}
         self._note_addresses(service)
         for endpoint, destination in wanted.items():
+            self.destinations[numbers[endpoint]].method = METHOD_NUMBERS[service.method_of(destination)]
             if destination.available:
                 self.destinations[numbers[endpoint]].flags |= _AVAILABLE
         self._flip(number, service, numbers, now)
@@ -222,6 +232,7 @@ class Installation:
         config.total_weight = total_weight(service)
         config.members, config.n_members = members, n_members
         config.ring, config.n_ring = ring_begin, len(ring)
+        config.method = METHOD_NUMBERS[service.method]
         config.cursor = 0
         previous = self.services[number].config
         self.services[number].config = config_number
@@ -263,11 +274,14 @@ class Installation:
         self._present[number] = set(wanted)
 
     def _only_names(self) -> dict[tuple[Endpoint, Protocol], tuple[Listener, int]]:
-        """Endpoints that stand for exactly one listener of a protocol: that listener and their number."""
+        """Endpoints that stand for exactly one listener of a protocol: that listener and their number.
+
+        One under direct routing stands for none: it answers in the virtual address's own name.
+        """
         names: dict[tuple[Endpoint, Protocol], list[tuple[Listener, int]]] = {}
         for number in self.by_name.values():
             for listener in self._present.get(number, ()):
-                for member in self.members_of(number):
+                for member in self._rewritten_members_of(number):
                     key = self.endpoint(member.destination), listener.protocol
                     names.setdefault(key, []).append((listener, member.destination))
         return {key: found[0] for key, found in names.items() if len(found) == 1}
@@ -293,7 +307,8 @@ class Installation:
         for listener in service.listeners:
             _set_bit(self._filter[0].virtual_addresses, listener.address)
         for destination in service.destinations:
-            _set_bit(self._filter[0].real_addresses, destination.address)
+            if service.method_of(destination) is ForwardingMethod.NAT:
+                _set_bit(self._filter[0].real_addresses, destination.address)
 
     def remove(self, name: str) -> None:
         """Remove a service, if it is there. Its connections go on until they expire."""
@@ -335,14 +350,23 @@ class Installation:
             listeners=tuple(sorted(self._present.get(number, ()))),
             scheduler=scheduler,
             scheduler_flags=flags_of(scheduler, config.flags),
-            method=ForwardingMethod.NAT,
-            destinations=tuple(self._read_member(member) for member in self.members_of(number)),
+            method=_METHODS[config.method],
+            destinations=tuple(
+                self._read_member(member, _METHODS[config.method]) for member in self.members_of(number)
+            ),
         )
 
-    def _read_member(self, member: Any) -> Destination:
+    def _read_member(self, member: Any, usual: ForwardingMethod) -> Destination:
         address, port = self.endpoint(member.destination)
+        method = self._method_of(member)
         available = bool(self.destinations[member.destination].flags & _AVAILABLE)
-        return Destination(address=address, port=port, weight=member.weight, available=available)
+        return Destination(
+            address=address,
+            port=port,
+            weight=member.weight,
+            available=available,
+            method=None if method is usual else method,
+        )
 
 
 def _set_bit(words: Any, address: IPv4Address) -> None:

@@ -74,7 +74,7 @@ BPF_XDP = 37
 BPF_TCX_INGRESS = 46
 XDP_FLAGS_DRV_MODE = 4
 BPF_TC_INGRESS = 1
-LOG_SIZE = 1 << 20
+LOG_SIZE = 1 << 24  # the verifier gives up when its log does not fit
 
 
 def _open_library() -> Any:
@@ -161,9 +161,12 @@ class Object:
         if result < 0:
             log = ffi.string(self._log).decode(errors="replace").strip()
             tail = "\n".join(log.splitlines()[-12:])
-            raise kernel_error(
-                result, problem=f"the kernel refuses the BPF programs\n{tail}\n", where=self.path
-            )
+            problem = f"the kernel refuses the BPF programs\n{tail}\n"
+            if result == -errno.EPERM:
+                raise kernel_error(result, problem=problem, where=self.path)
+            # EACCES is the verifier's word for an access that it cannot prove, not for a missing right
+            fix = "report this, with the version of the kernel"
+            raise KernelError(errno=-result, problem=problem, where=self.path, fix=fix)
 
     def program(self, name: str) -> int:
         """The descriptor of a program of this object."""

@@ -1,0 +1,102 @@
+"""What direct routing asks of a real server, and what is missing. Pure.
+
+Every real server has the virtual addresses, so none may answer ARP for them, or clients would find it past the router.
+They stand on lo; ``arp_ignore`` 1 answers only for addresses of the interface that was asked, and ``arp_announce`` 2
+never asks in the name of an address of another interface (Documentation/networking/ip-sysctl.rst of the kernel).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
+
+from shoal.model import Cluster, ForwardingMethod
+
+TAG = 0x52  # IFA_PROTO of the addresses added here; not the router's, which removes what it does not know
+LOOPBACK = "lo"
+_ARP = {"arp_ignore": "1", "arp_announce": "2"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An address that is configured now, its interface, and its maker's tag (0 without one)."""
+
+    interface: str
+    address: IPv4Interface
+    tag: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something that is not as it should be, and how to put it right."""
+
+    where: str
+    problem: str
+    fix: str
+
+
+def virtual_addresses(cluster: Cluster, *, own: Iterable[IPv4Address]) -> tuple[IPv4Address, ...]:
+    """The addresses of the virtual servers that reach a host with these addresses by direct routing."""
+    here = set(own)
+    found = {
+        listener.address
+        for server in cluster.virtual_servers
+        if any(
+            each.address in here and server.method_of(each) is ForwardingMethod.DR
+            for each in server.real_servers
+        )
+        for listener in server.listeners
+    }
+    return tuple(sorted(found))
+
+
+def sysctls(interfaces: Iterable[str]) -> dict[str, str]:
+    """Names under /proc/sys with their values. The kernel takes the larger of an interface's and ``all``'s."""
+    places = ("all", *interfaces)
+    return {f"net/ipv4/conf/{place}/{name}": value for place in places for name, value in _ARP.items()}
+
+
+def missing(wanted: Iterable[IPv4Address], present: Iterable[Standing]) -> tuple[IPv4Address, ...]:
+    """The virtual addresses that are not on lo yet."""
+    there = {each.address.ip for each in present if each.interface == LOOPBACK}
+    return tuple(address for address in wanted if address not in there)
+
+
+def superfluous(wanted: Iterable[IPv4Address], present: Iterable[Standing]) -> tuple[IPv4Interface, ...]:
+    """The addresses on lo that were added here and are not wanted any more."""
+    keep = set(wanted)
+    ours = (each.address for each in present if each.interface == LOOPBACK and each.tag == TAG)
+    return tuple(address for address in ours if address.ip not in keep)
+
+
+def faults(
+    wanted: Iterable[IPv4Address], present: Iterable[Standing], settings: Mapping[str, str]
+) -> tuple[Fault, ...]:
+    """Everything that keeps this host from being a real server; ``settings`` are sysctls with their values now."""
+    present, wanted, apply = tuple(present), tuple(wanted), "run `shoal realserver apply`"
+    absent = missing(wanted, present)
+    found = [Fault(where=str(address), problem="it is not on lo", fix=apply) for address in absent]
+    found += [
+        Fault(
+            where=f"{each.address.ip} on {each.interface}",
+            problem="a virtual address on a network's interface is answered for by ARP",
+            fix=f"ip address del {each.address} dev {each.interface}",
+        )
+        for each in present
+        if each.interface != LOOPBACK and each.address.ip in wanted
+    ]
+    found += [
+        Fault(where=str(address), problem="it is on lo and not a virtual address any more", fix=apply)
+        for address in superfluous(wanted, present)
+    ]
+    names = [name.split("/")[3] for name in settings]
+    right = sysctls(dict.fromkeys(name for name in names if name != "all"))
+    found += [
+        Fault(
+            where=f"sysctl {name.replace('/', '.')}",
+            problem=f"it is {value}, so this host may answer ARP for the virtual addresses",
+            fix=f"{apply} (it must be {right[name]})",
+        )
+        for name, value in settings.items()
+        if value != right[name]
+    ]
+    return tuple(found)
