@@ -61,7 +61,6 @@ DICTIONARY(listeners, struct listener_key, struct listener, 4096);
 DICTIONARY(reverses, struct listener_key, struct reverse, 4096);
 DICTIONARY(interfaces, __u32, __u32, 64);
 CACHE(localities, struct locality_key, struct locality, 16384);
-CACHE(replica_sets, struct locality_key, struct replicas, 16384);
 
 static const __u32 zero;
 

@@ -25,20 +25,19 @@ static __always_inline __u32 interface_flags(__u32 ifindex)
 }
 
 static __always_inline enum outcome look_up_route(SHOAL_CONTEXT *context, struct route *route,
-						   const struct bpf_fib_lookup *question)
+						   struct bpf_fib_lookup *fib)
 {
-	struct bpf_fib_lookup fib = *question;
-	long answer = bpf_fib_lookup(context, &fib, sizeof(fib), 0);
+	long answer = bpf_fib_lookup(context, fib, sizeof(*fib), 0);
 
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return OUTCOME_DROP;
-	route->hop.ifindex = fib.ifindex;
-	route->flags = interface_flags(fib.ifindex);
-	route->gateway = fib.ipv4_dst;
+	route->hop.ifindex = fib->ifindex;
+	route->flags = interface_flags(fib->ifindex);
+	route->gateway = fib->ipv4_dst;
 	if (answer == BPF_FIB_LKUP_RET_NO_NEIGH)
 		return OUTCOME_RESOLVE;
-	__builtin_memcpy(route->hop.destination_mac, fib.dmac, 6);
-	__builtin_memcpy(route->hop.source_mac, fib.smac, 6);
+	__builtin_memcpy(route->hop.destination_mac, fib->dmac, 6);
+	__builtin_memcpy(route->hop.source_mac, fib->smac, 6);
 	return OUTCOME_SEND;
 }
 

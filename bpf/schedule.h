@@ -2,15 +2,13 @@
 /*
  * Choosing a destination. Semantics: shoal/schedulers (pure), which are those of the kernel's ip_vs_<name>.c.
  * rr and wrr have been worked out into a ring; the others compare members (schedule_least.h), draw two of them
- * (schedule_twos.h), hash the request (schedule_hash.h), or remember (schedule_locality.h,
- * schedule_replicas.h).
+ * (schedule_twos.h), hash the request (schedule_hash.h), or remember (schedule_locality.h).
  */
 #ifndef SHOAL_SCHEDULE_H
 #define SHOAL_SCHEDULE_H
 #include "schedule_hash.h"
 #include "schedule_least.h"
 #include "schedule_locality.h"
-#include "schedule_replicas.h"
 #include "schedule_twos.h"
 
 /* The ring holds candidates only. */
@@ -24,28 +22,6 @@ static __always_inline __u32 choose_from_ring(struct service_config *config)
 	return destination ? *destination : NO_DESTINATION;
 }
 
-/* By loads and by the packet, without a memory. */
-__noinline __u32 choose_afresh(__u32 config_number, __be32 client, __be16 client_port, __be32 virtual_address)
-{
-	struct service_config *config = bpf_map_lookup_elem(&service_configs, &config_number);
-
-	if (!config)
-		return NO_DESTINATION;
-	switch (config->scheduler) {
-	case SHOAL_TWOS:
-		return choose_better_of_two(config, config_number);
-	case SHOAL_SH:
-		return choose_by_source(config, client, client_port);
-	case SHOAL_DH:
-		return choose_by_address(config, virtual_address);
-	case SHOAL_MH:
-		return choose_by_maglev(config, client, client_port);
-	default:
-		return choose_least(config);
-	}
-}
-
-/* The families are functions of their own, because the stacks of all together would be too much. */
 __noinline __u32 choose_destination(__u32 service_number, __be32 client, __be16 client_port, __be32 virtual_address,
 				   __u32 now)
 {
@@ -58,12 +34,18 @@ __noinline __u32 choose_destination(__u32 service_number, __be32 client, __be16 
 	switch (config->scheduler) {
 	case SHOAL_RING:
 		return choose_from_ring(config);
+	case SHOAL_TWOS:
+		return choose_better_of_two(config, index);
+	case SHOAL_SH:
+		return choose_by_source(config, client, client_port);
+	case SHOAL_DH:
+		return choose_by_address(config, virtual_address);
+	case SHOAL_MH:
+		return choose_by_maglev(config, client, client_port);
 	case SHOAL_LBLC:
-		return choose_by_locality(index, service_number, virtual_address, now);
-	case SHOAL_LBLCR:
-		return choose_by_replicas(index, service_number, virtual_address, now);
+		return choose_by_locality(config, service_number, virtual_address, now);
 	default:
-		return choose_afresh(index, client, client_port, virtual_address);
+		return choose_least(config);
 	}
 }
 

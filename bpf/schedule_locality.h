@@ -39,9 +39,9 @@ static long search_member(__u32 i, struct locality_search *search)
 	return 0;
 }
 
-__noinline __u32 choose_by_locality(__u32 config_number, __u32 service, __be32 virtual_address, __u32 now)
+static __always_inline __u32 choose_by_locality(const struct service_config *config, __u32 service,
+						__be32 virtual_address, __u32 now)
 {
-	const struct service_config *config = bpf_map_lookup_elem(&service_configs, &config_number);
 	struct locality_key key = { .service = service, .address = virtual_address };
 	struct locality *kept = bpf_map_lookup_elem(&localities, &key);
 	struct locality_search search = {
@@ -49,8 +49,6 @@ __noinline __u32 choose_by_locality(__u32 config_number, __u32 service, __be32 v
 		.kept = kept && now - kept->used < EXPIRATION_TICKS ? kept->destination : NO_DESTINATION,
 	};
 
-	if (!config)
-		return NO_DESTINATION;
 	bpf_loop(config->n_members, search_member, &search, 0);
 	if (search.kept_is_candidate && !(search.kept_is_above_weight && search.somebody_is_half_idle)) {
 		if (kept)

@@ -83,7 +83,7 @@ class PacketBench:
             "ownership",
         ):
             loaded.table(name).clear()
-        for name in ("listeners", "reverses", "localities", "replica_sets"):
+        for name in ("listeners", "reverses", "localities"):
             dictionary = loaded.dictionary(name)
             for key, _ in list(dictionary.items()):
                 dictionary.delete(key)

@@ -164,9 +164,7 @@ class VirtualServerTable(Table, kw_only=True):
         list[str], Meta(description="ADDRESS:PORT/tcp or /udp", examples=[["192.0.2.10:80/tcp"]])
     ]
     scheduler: Annotated[
-        Literal[
-            "rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "twos", "sh", "dh", "mh", "lblc", "lblcr"
-        ],
+        Literal["rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "twos", "sh", "dh", "mh", "lblc"],
         Meta(description="how a real server is chosen for a connection"),
     ] = "wlc"
     scheduler_flags: Annotated[

@@ -45,7 +45,6 @@ _DICTIONARIES = {
     "reverses": ("struct listener_key", "struct reverse"),
     "interfaces": ("__u32", "__u32"),
     "localities": ("struct locality_key", "struct locality"),
-    "replica_sets": ("struct locality_key", "struct replicas"),
 }
 _COUNTERS = {
     "destination_counters": "struct destination_counters",
