@@ -10,6 +10,7 @@ from shoal.dataplane.ebpf.abi import built, ffi
 from shoal.dataplane.ebpf.libbpf import Object, lib
 from shoal.model import ConnectionState
 from shoal.model.tcp_states import TRANSITIONS, Direction, TcpEvent
+from shoal.system import lease
 
 BTF_KIND_STRUCT, BTF_KIND_ENUM = 4, 6
 HEADER = re.sub(r"/\*.*?\*/", "", built("abi.h").read_text(), flags=re.DOTALL)
@@ -96,3 +97,18 @@ def test_the_transitions_of_the_programs_are_those_of_the_model():
 def test_every_drop_of_the_programs_has_a_name_and_every_name_a_drop():
     of_programs = {name.removeprefix("SHOAL_").lower() for name in abi.DROPS} - {"drops"}
     assert of_programs == {drop.value for drop in Drop}
+
+
+def test_the_lease_is_where_pulse_writes_it():
+    """pulse maps the lease without cffi, to stay small; its offsets are held to the contract here."""
+    offsets = {name: member.offset for name, member in ffi.typeof("struct ownership").fields}
+    assert offsets == {
+        "lease_until": lease._LEASE_OFFSET,
+        "handover_until": lease._HANDOVER_OFFSET,
+        "n_addresses": lease._COUNT_OFFSET,
+        "reserved": lease._COUNT_OFFSET + 4,
+        "addresses": lease._ADDRESSES_OFFSET,
+    }
+    assert abi.LIMITS["SHOAL_MAX_FLOATING"] == lease.MAX_ADDRESSES
+    assert lease.NOT_IN_USE == 0
+    assert ffi.sizeof("struct ownership") <= 4096  # the one page that it maps

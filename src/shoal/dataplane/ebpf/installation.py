@@ -303,7 +303,7 @@ class Installation:
             self._reverses.put(endpoint_key(endpoint, protocol), value)
 
     def _note_addresses(self, service: Service) -> None:
-        """Set the filter's bits. They are cleared by ``forget_unused`` only, since connections need them."""
+        """Set the filter's bits. None is ever cleared: a stale one costs a lookup, a missing one a connection."""
         for listener in service.listeners:
             _set_bit(self._filter[0].virtual_addresses, listener.address)
         for destination in service.destinations:
