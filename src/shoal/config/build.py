@@ -19,8 +19,10 @@ from shoal.config.schema import (
 )
 from shoal.config.server_rules import real_servers
 from shoal.model import (
+    GUE_PORT,
     AddressGroup,
     Cluster,
+    Encapsulation,
     FloatingAddress,
     ForwardingMethod,
     Hook,
@@ -46,7 +48,10 @@ def build(document: Document, *, key: bytes) -> Cluster:
         name=document.cluster.name,
         serial=document.serial,
         digest=b"",
-        paths=tuple(Path(name=name, interface=table.interface) for name, table in document.paths.items()),
+        paths=tuple(
+            Path(name=name, interface=table.interface, masquerade=table.masquerade)
+            for name, table in document.paths.items()
+        ),
         routers=_routers(document),
         groups=(AddressGroup(name=GROUP, addresses=_floating(document)),),
         virtual_servers=tuple(_virtual_server(table) for table in document.virtual_servers),
@@ -116,6 +121,8 @@ def _virtual_server(table: VirtualServerTable) -> VirtualServer:
         scheduler=table.scheduler,
         scheduler_flags=tuple(sorted(table.scheduler_flags)),
         method=ForwardingMethod(table.method),
+        encap=Encapsulation(table.encap or Encapsulation.IPIP),
+        encap_port=table.encap_port or GUE_PORT,
         monitor=_monitor(table.monitor),
         real_servers=tuple(
             RealServer(
@@ -124,6 +131,8 @@ def _virtual_server(table: VirtualServerTable) -> VirtualServer:
                 port=each.port,
                 weight=each.weight,
                 method=ForwardingMethod(each.method) if each.method else None,
+                encap=Encapsulation(each.encap) if each.encap else None,
+                encap_port=each.encap_port,
             )
             for _, each in real_servers(table)
         ),

@@ -11,6 +11,7 @@ from shoal.config.findings import Findings
 from shoal.config.schema import ClusterTable, Document, RouterTable, TablePath
 from shoal.config.server_rules import check_virtual_servers
 from shoal.config.shape import home_of, likely
+from shoal.config.tunnel_rules import check_masquerading, check_tunnels
 
 DEAD_INTERVALS = 3
 FEWEST_DEAD_INTERVALS = 2
@@ -27,6 +28,8 @@ def check(document: Document, findings: Findings) -> None:
     fixed = _check_routers(document.routers, findings, paths=document.paths.keys())
     gateways = _check_gateways(document, findings, fixed=fixed)
     check_virtual_servers(document, findings, fixed=fixed, gateways=gateways)
+    check_tunnels(document, findings)
+    check_masquerading(document, findings, public=PUBLIC)
 
 
 def dead_time(table: ClusterTable) -> float:

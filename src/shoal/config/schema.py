@@ -56,6 +56,12 @@ class PathTable(Table, kw_only=True):
             description="floating gateway address of the real servers on this path", examples=["10.0.1.1/24"]
         ),
     ] = ""
+    masquerade: Annotated[
+        bool,
+        Meta(
+            description="let the real servers behind the gateway reach the public side as the active router"
+        ),
+    ] = False
 
 
 class RouterTable(Table, kw_only=True):
@@ -144,6 +150,10 @@ AnyMonitorTable = (
 )
 
 
+Encap = Literal["ipip", "gue", "gre"]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
 class RealServerTable(Table, kw_only=True):
     """``[[virtual_servers.real_servers]]``: one real server."""
 
@@ -152,8 +162,13 @@ class RealServerTable(Table, kw_only=True):
     port: Annotated[int, Meta(ge=1, le=65535, description="port on the real server")]
     weight: Annotated[int, Meta(ge=0, le=65535, description="share of new connections; 0: none")] = 1
     method: Annotated[
-        Literal["nat", "dr"] | None, Meta(description="how packets reach it; default: the virtual server's")
+        Literal["nat", "dr", "tunnel"] | None,
+        Meta(description="how packets reach it; default: the virtual server's"),
     ] = None
+    encap: Annotated[Encap | None, Meta(description="of method tunnel; default: the virtual server's")] = None
+    encap_port: Annotated[Port | None, Meta(description="UDP port of gue; default: the virtual server's")] = (
+        None
+    )
 
 
 class VirtualServerTable(Table, kw_only=True):
@@ -172,9 +187,16 @@ class VirtualServerTable(Table, kw_only=True):
         Meta(description="of sh: sh-port, sh-fallback; of mh: mh-port, mh-fallback", examples=[["mh-port"]]),
     ] = field(default_factory=list)
     method: Annotated[
-        Literal["nat", "dr"],
-        Meta(description="how packets reach the real servers: nat rewrites addresses, dr only the MACs"),
+        Literal["nat", "dr", "tunnel"],
+        Meta(
+            description="how packets reach the real servers: nat rewrites addresses, dr only the MACs, "
+            "tunnel puts them into others"
+        ),
     ] = "nat"
+    encap: Annotated[
+        Encap | None, Meta(description="of method tunnel: what packets travel in; default ipip")
+    ] = None
+    encap_port: Annotated[Port | None, Meta(description="UDP port of gue; default 6080")] = None
     monitor: Annotated[AnyMonitorTable, Meta(description="how health is found out")] = field(
         default_factory=TcpMonitorTable
     )

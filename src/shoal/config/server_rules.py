@@ -71,7 +71,7 @@ def check_virtual_servers(
             findings.report(at, problem=problem, fix="Give each its own name.")
         _check_scheduler_flags(server, findings)
         _check_real_servers(server, findings, virtual=virtual)
-        _check_direct_routing(server, findings)
+        _check_unchanged_ports(server, findings)
         _check_monitor(server.monitor, findings)
 
 
@@ -160,8 +160,8 @@ def _check_distinct(server: VirtualServerTable, findings: Findings, *, virtual: 
         names.add(each.name or endpoint)
 
 
-def _check_direct_routing(server: VirtualServerTable, findings: Findings) -> None:
-    """A real server under dr gets the packet as it was sent, so its port is that of every listener."""
+def _check_unchanged_ports(server: VirtualServerTable, findings: Findings) -> None:
+    """Under dr and tunnel a real server gets the packet as it was sent: its port is that of every listener."""
     at = (*server.at, "listen")
     listeners = [
         findings.read((*at, index), notation.listener, of=each) for index, each in enumerate(server.listen)
@@ -169,11 +169,12 @@ def _check_direct_routing(server: VirtualServerTable, findings: Findings) -> Non
     ports = sorted({each.port for each in listeners if each is not None})
     for place, each in real_servers(server):
         wrong = [port for port in ports if port != each.port]
-        if not findings.is_sound(place) or (each.method or server.method) != "dr" or not wrong:
+        method = each.method or server.method
+        if not findings.is_sound(place) or method == "nat" or not wrong:
             continue
         findings.report(
             place,
-            problem=f"port {each.port} is not the listener's port {wrong[0]}, and method dr cannot change ports",
+            problem=f"port {each.port} is not the listener's port {wrong[0]}, and method {method} cannot change ports",
             fix='Use the listener\'s port, a virtual server for each port, or method = "nat".',
             needs=((*server.at, "method"),),
         )

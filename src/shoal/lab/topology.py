@@ -68,6 +68,8 @@ class Topology:
                 problem=f"{self.name!r} is not a lab's name",
                 fix="use up to 20 of a-z, 0-9 and -, a letter first",
             )
+        if self.forward is ForwardingMethod.TUNNEL:
+            raise ConfigError(where="--forward", problem="the lab has no tunnels yet", fix="use nat or dr")
         _check_count("--routers", self.router_count, most=MOST_ROUTERS)
         _check_count("--real-servers", self.real_server_count, most=MOST_REAL_SERVERS)
 

@@ -12,6 +12,8 @@ from shoal.model.monitor import (
     TcpProbe,
 )
 from shoal.model.virtual_server import (
+    GUE_PORT,
+    Encapsulation,
     ForwardingMethod,
     Hook,
     Listener,
@@ -25,8 +27,10 @@ __all__ = [
     "Cluster",
     "Connection",
     "ConnectionState",
+    "Encapsulation",
     "FloatingAddress",
     "ForwardingMethod",
+    "GUE_PORT",
     "Health",
     "Hook",
     "HttpProbe",

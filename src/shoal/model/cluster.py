@@ -18,10 +18,14 @@ class RouterState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """A network over which routers hear each other. ``interface`` is the same on every router."""
+    """A network over which routers hear each other. ``interface`` is the same on every router.
+
+    ``masquerade``: hosts of this network reach what lies behind the public path under the router's address.
+    """
 
     name: str
     interface: str
+    masquerade: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,11 +18,29 @@ class ForwardingMethod(StrEnum):
     """How a packet reaches its real server.
 
     ``NAT`` rewrites addresses and ports, both ways. ``DR`` (direct routing) changes only the MACs: the real server
-    is on a network of the router, has the virtual address itself and answers the client past the router.
+    is on a network of the router, has the virtual address itself and answers the client past the router. ``TUNNEL``
+    is the same for a real server anywhere: the packet travels to it inside another one.
     """
 
     NAT = "nat"
     DR = "dr"
+    TUNNEL = "tunnel"
+
+
+class Encapsulation(StrEnum):
+    """What stands around a packet on its way through a tunnel, after the outer IPv4 or IPv6 header.
+
+    ``IPIP``: nothing (RFC 2003, RFC 2473, RFC 4213). ``GUE``: UDP and a header of Generic UDP Encapsulation
+    (draft-ietf-intarea-gue). ``GRE``: a header of four bytes (RFC 2784).
+    """
+
+    IPIP = "ipip"
+    GUE = "gue"
+    GRE = "gre"
+
+
+GUE_PORT = 6080
+"""The UDP port of Generic UDP Encapsulation (IANA)."""
 
 
 class Hook(StrEnum):
@@ -49,7 +67,7 @@ class Listener:
 class RealServer:
     """One server of a virtual server. ``weight`` 0 is quiesced: it keeps what it has and gets nothing new.
 
-    ``method`` None: that of the virtual server.
+    ``method``, ``encap`` and ``encap_port`` None: those of the virtual server.
     """
 
     name: str
@@ -57,6 +75,8 @@ class RealServer:
     port: int
     weight: int = 1
     method: ForwardingMethod | None = None
+    encap: Encapsulation | None = None
+    encap_port: int | None = None
 
     @property
     def endpoint(self) -> str:
@@ -68,7 +88,8 @@ class RealServer:
 class VirtualServer:
     """Listeners, a scheduler with its flags (sorted), a forwarding method, a monitor and real servers.
 
-    ``method`` is that of the real servers that have none of their own.
+    ``method``, ``encap`` and ``encap_port`` (the UDP port of gue) are those of the real servers that have none of
+    their own; the last two count under method tunnel.
     """
 
     name: str
@@ -78,7 +99,17 @@ class VirtualServer:
     monitor: Monitor
     real_servers: tuple[RealServer, ...]
     scheduler_flags: tuple[str, ...] = ()
+    encap: Encapsulation = Encapsulation.IPIP
+    encap_port: int = GUE_PORT
 
     def method_of(self, real_server: RealServer) -> ForwardingMethod:
         """How packets reach one of its real servers."""
         return real_server.method or self.method
+
+    def encap_of(self, real_server: RealServer) -> Encapsulation:
+        """What packets to one of its real servers travel in, under method tunnel."""
+        return real_server.encap or self.encap
+
+    def encap_port_of(self, real_server: RealServer) -> int:
+        """The UDP port that one of its real servers opens gue packets on."""
+        return real_server.encap_port or self.encap_port

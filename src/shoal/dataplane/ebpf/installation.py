@@ -26,7 +26,11 @@ from shoal.dataplane.ebpf.scheduling import (
 from shoal.errors import ConfigError, ShoalError
 from shoal.model import ForwardingMethod, Listener, Protocol
 
-METHOD_NUMBERS = {method: METHODS["SHOAL_" + method.name] for method in ForwardingMethod}
+METHOD_NUMBERS = {
+    method: METHODS["SHOAL_" + method.name]
+    for method in ForwardingMethod
+    if "SHOAL_" + method.name in METHODS
+}
 _METHODS = {number: method for method, number in METHOD_NUMBERS.items()}
 PROTOCOL_NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17}
 PROTOCOLS = {number: protocol for protocol, number in PROTOCOL_NUMBERS.items()}
@@ -67,6 +71,17 @@ def endpoint_key(endpoint: Endpoint, protocol: Protocol) -> Any:
     key.port = network_port(endpoint[1])
     key.protocol = PROTOCOL_NUMBERS[protocol]
     return key
+
+
+def _refuse_unbuilt_methods(service: Service) -> None:
+    """Raises ConfigError for a forwarding method that the programs do not have."""
+    for destination in service.destinations:
+        if (method := service.method_of(destination)) not in METHOD_NUMBERS:
+            raise ConfigError(
+                where=f"virtual server {service.name}",
+                problem=f"the eBPF dataplane does not forward by {method} yet",
+                fix=f"use one of {', '.join(METHOD_NUMBERS)}",
+            )
 
 
 class Installation:
@@ -162,6 +177,7 @@ class Installation:
 
     def _refuse_impossible(self, service: Service) -> None:
         refuse_unknown(service)
+        _refuse_unbuilt_methods(service)
         owners = {listener: owner for owner, listeners in self._present.items() for listener in listeners}
         ours = self.by_name.get(service.name)
         names = {number: name for name, number in self.by_name.items()}
