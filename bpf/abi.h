@@ -265,4 +265,26 @@ struct list_arguments {
 	__u32 n_entries;
 };
 
+/*
+ * On a real server: what decapsulate.bpf.c opens. With a protocol: an outer destination address, and the UDP port where
+ * the protocol is UDP; with protocol 0 a virtual address. IPv4 addresses are mapped into IPv6.
+ */
+struct opening_key {
+	__u8 address[16];
+	__be16 port;
+	__u8 protocol;
+	__u8 reserved;
+};
+
+/* What became of the packets that came to a tunnel address of a real server. */
+enum shoal_opening {
+	SHOAL_OPENED = 0,
+	SHOAL_OPENING_MALFORMED = 1,	/* left to the host: lengths or headers that contradict each other */
+	SHOAL_OPENING_UNKNOWN = 2,	/* left to the host: options, keys, checksums, fragments */
+	SHOAL_OPENING_FOREIGN = 3,	/* left to the host: not for a virtual address */
+	SHOAL_OPENING_CONGESTED = 4,	/* dropped: congestion was noted, and the inner packet cannot say so (RFC 6040) */
+	SHOAL_OPENING_INTERNAL = 5,	/* dropped: the kernel refused half-way */
+	SHOAL_OPENINGS = 6,
+};
+
 #endif

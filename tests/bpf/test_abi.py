@@ -10,6 +10,7 @@ from shoal.dataplane.ebpf.abi import built, ffi
 from shoal.dataplane.ebpf.libbpf import Object, lib
 from shoal.model import ConnectionState
 from shoal.model.tcp_states import TRANSITIONS, Direction, TcpEvent
+from shoal.realserver import decapsulation
 from shoal.system import lease
 
 BTF_KIND_STRUCT, BTF_KIND_ENUM = 4, 6
@@ -54,11 +55,24 @@ def test_every_member_stands_where_the_compiler_put_it(btf):
 
 def test_no_struct_of_the_header_is_left_uncompared():
     seen = set()
-    for name in objects.OBJECTS:
+    for name in (*objects.OBJECTS, decapsulation.OBJECT):
         loaded = Object(str(built(name)))
         seen |= {struct for struct in STRUCTS if found_type(loaded.btf, struct, BTF_KIND_STRUCT)}
         loaded.close()
     assert seen == set(STRUCTS)
+
+
+def test_a_real_servers_key_stands_where_the_compiler_put_it():
+    loaded = Object(str(built(decapsulation.OBJECT)))
+    of_compiler = found_type(loaded.btf, "opening_key", BTF_KIND_STRUCT)
+    members = ffi.cast("struct btf_member *", of_compiler + 1)
+    offsets = [(members[i].offset & 0xFFFFFF) // 8 for i in range(of_compiler.info & 0xFFFF)]
+    of_enum = found_type(loaded.btf, "shoal_opening", BTF_KIND_ENUM)
+    values = ffi.cast("struct btf_enum *", of_enum + 1)
+    named = {text(loaded.btf, values[i].name_off): values[i].val for i in range(of_enum.info & 0xFFFF)}
+    loaded.close()
+    assert offsets == [entry.offset for _, entry in ffi.typeof("struct opening_key").fields]
+    assert named == abi.OPENINGS
 
 
 def test_the_version_is_the_compilers(btf):

@@ -77,7 +77,7 @@ def test_the_configuration_tells_which_addresses(host: str, tmp_path: Path):
     file = tmp_path / "shoal.toml"
     file.write_text(CONFIG)
     applied = shoal(host, tmp_path, "apply", "-c", str(file), "--json")
-    assert json.loads(applied.stdout) == {"virtual_addresses": [VIP]}
+    assert json.loads(applied.stdout) == {"virtual_addresses": [VIP], "tunnels": {}, "advice": []}
     assert on_lo(host) == ["127.0.0.1", VIP]
 
 

@@ -1,1 +1,1 @@
-"""The real server's side of direct routing: the virtual addresses on lo, and silence about them."""
+"""The real server's side of direct routing and tunnels: virtual addresses on lo, and who opens tunnels' packets."""

@@ -1,4 +1,4 @@
-"""What direct routing asks of a real server, and what is missing. Pure.
+"""What direct routing and tunnels ask of a real server alike, and what is missing. Pure.
 
 Every real server has the virtual addresses, so none may answer ARP for them, or clients would find it past the router.
 They stand on lo; ``arp_ignore`` 1 answers only for addresses of the interface that was asked, and ``arp_announce`` 2
@@ -35,13 +35,13 @@ class Fault:
 
 
 def virtual_addresses(cluster: Cluster, *, own: Iterable[IPv4Address]) -> tuple[IPv4Address, ...]:
-    """The addresses of the virtual servers that reach a host with these addresses by direct routing."""
+    """The addresses of the virtual servers that reach a host with these addresses by direct routing or a tunnel."""
     here = set(own)
     found = {
         listener.address
         for server in cluster.virtual_servers
         if any(
-            each.address in here and server.method_of(each) is ForwardingMethod.DR
+            each.address in here and server.method_of(each) is not ForwardingMethod.NAT
             for each in server.real_servers
         )
         for listener in server.listeners

@@ -42,6 +42,11 @@ class Places:
         """What ``shoal realserver apply`` found before it changed it."""
         return self.run / "realserver.json"
 
+    @property
+    def realserver_pins(self) -> Path:
+        """The program that opens tunnels' packets on a real server; beside a router's own pins, not among them."""
+        return self.pins.with_name(f"{self.pins.name}-realserver")
+
     def lock(self, child: str) -> Path:
         """The lock a process holds while it lives."""
         return self.run / f"{child}.lock"

@@ -41,5 +41,6 @@ DROPS = _enumerators("shoal_drop")
 DESTINATION_FLAGS = _enumerators("shoal_destination_flag")
 METHODS = _enumerators("shoal_method")
 INTERFACE_FLAGS = _enumerators("shoal_interface_flag")
+OPENINGS = _enumerators("shoal_opening")
 ABI_VERSION = LIMITS["SHOAL_ABI_VERSION"]
 TICK_SECONDS = (1 << LIMITS["SHOAL_TICK_SHIFT"]) / 1e9

@@ -6,7 +6,7 @@ mode drops the large frames of local TCP senders.
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,11 +165,24 @@ class Links:
         if not self._folder.exists():
             return
         for pin in sorted(self._folder.iterdir()):
-            kind, _, name = pin.name.partition("-")
-            if kind != "clsact":
-                pin.unlink()
-                continue
-            if (index := interfaces.get(name.replace(":", "."))) is not None:
-                _detach_clsact(index)
-            pin.rmdir()
+            self._detach(pin, interfaces)
         self._folder.rmdir()
+
+    def detach_all_but(self, kept: Collection[str], *, present: Mapping[str, int]) -> None:
+        """Detach from every interface but ``kept``; ``present`` are the interfaces that exist, name to index."""
+        for pin in sorted(self._folder.iterdir()):
+            if interface_of(pin) not in kept:
+                self._detach(pin, present)
+
+    def _detach(self, pin: Path, interfaces: Mapping[str, int]) -> None:
+        if not pin.name.startswith("clsact-"):
+            pin.unlink()
+            return
+        if (index := interfaces.get(interface_of(pin))) is not None:
+            _detach_clsact(index)
+        pin.rmdir()
+
+
+def interface_of(pin: Path) -> str:
+    """Whose attachment a pin is."""
+    return pin.name.partition("-")[2].replace(":", ".")
