@@ -8,7 +8,9 @@ from pathlib import Path
 
 from shoal.api.server import serve
 from shoal.errors import ShoalError
+from shoal.lvsd.masquerading import TABLE
 from shoal.lvsd.shell import Lvsd, Settings, dataplane_opener
+from shoal.system.nftables import OwnTable
 from shoal.system.places import Places
 from shoal.system.process import ProcessLock, set_process_name
 
@@ -36,7 +38,8 @@ async def _run(arguments: argparse.Namespace, places: Places) -> None:
         places=places,
         supervisor=arguments.supervisor,
     )
-    lvsd = Lvsd(settings, open_dataplane=dataplane_opener(arguments.dataplane))
+    table = OwnTable(TABLE) if arguments.dataplane == "ebpf" else None
+    lvsd = Lvsd(settings, open_dataplane=dataplane_opener(arguments.dataplane), rules=table)
     if arguments.remove_dataplane:
         lvsd.stop(remove=True)
     await serve(lvsd, socket_path=places.api_socket)

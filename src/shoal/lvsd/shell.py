@@ -10,11 +10,11 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shoal import config
 from shoal.dataplane.base import Dataplane
@@ -31,8 +31,10 @@ from shoal.ipc.messages import (
 from shoal.lvsd import view
 from shoal.lvsd.enforcement import enforce, observe, opening_records, step_record
 from shoal.lvsd.journal import CAPACITY, Entry, Journal, entries_of, line, record_of
+from shoal.lvsd.masquerading import rules
 from shoal.lvsd.reconcile import TargetKey, health_by_target
 from shoal.model import Cluster, Health
+from shoal.system.nftables import OwnTable
 from shoal.system.places import Places
 from shoal.system.rendezvous import Rendezvous
 from shoal.system.rotating_file import RotatingFile
@@ -61,10 +63,16 @@ class Lvsd:
     """The daemon, and what the control API shows of it. ``start``, then ``run`` until ``stop``."""
 
     def __init__(
-        self, settings: Settings, *, open_dataplane: OpenDataplane, clock: Callable[[], float] = time.time
+        self,
+        settings: Settings,
+        *,
+        open_dataplane: OpenDataplane,
+        rules: OwnTable | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._open_dataplane = open_dataplane
+        self._rules = rules
         self._clock = clock
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dataplane")
         self._file = RotatingFile(settings.places.journal)
@@ -103,6 +111,8 @@ class Lvsd:
             for task in running:
                 task.cancel()
         await self._in_worker(self._dataplane.remove if self._remove else self._dataplane.close)
+        if self._remove:
+            await self._keep_rules(())
         self._rendezvous.close()
         self._file.close()
         self._worker.shutdown()
@@ -215,9 +225,22 @@ class Lvsd:
             for step in outcome.done:
                 self._append(step_record(step, at=self._clock()))
             self._note_failure("reconcile", "; ".join(str(error) for error in outcome.failures))
+            await self._keep_rules(rules(cluster, router=self._settings.router))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RECONCILE_INTERVAL):
                     await self._dirty.wait()
+
+    async def _keep_rules(self, wanted: Sequence[dict[str, Any]]) -> None:
+        """Masquerading as configured; no rule at all where none is."""
+        if (table := self._rules) is None:
+            return
+        try:
+            if await self._in_worker(lambda: table.keep(wanted)):
+                self._note("masquerading.put" if wanted else "masquerading.removed")
+        except ShoalError as error:
+            self._note_failure("masquerading", str(error))
+        else:
+            self._note_failure("masquerading", "")
 
     async def _keep_swept(self) -> None:
         while True:
