@@ -1,5 +1,6 @@
 """The nouns, frozen. Imports nothing of ours; every other module may import this one."""
 
+from shoal.model.address import Address
 from shoal.model.cluster import AddressGroup, Cluster, FloatingAddress, Path, Router, RouterState
 from shoal.model.connection import Connection, ConnectionState
 from shoal.model.monitor import (
@@ -21,6 +22,7 @@ from shoal.model.virtual_server import (
 )
 
 __all__ = [
+    "Address",
     "AddressGroup",
     "Cluster",
     "Connection",
