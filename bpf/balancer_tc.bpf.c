@@ -4,6 +4,8 @@
  * The entry is that of IPv4; frames of IPv6 go on to the same program compiled for that family.
  */
 #define SHOAL_CONTEXT struct __sk_buff
+#define FRAME_BEGIN offsetof(struct __sk_buff, data)
+#define FRAME_END offsetof(struct __sk_buff, data_end)
 #include <linux/if_packet.h>
 #include <stddef.h>
 #include <linux/pkt_cls.h>
@@ -95,7 +97,7 @@ static __always_inline int enters(struct __sk_buff *context)
 	if (context->pkt_type == PACKET_OTHERHOST)
 		return 0;	/* seen only because the NIC is in promiscuous mode */
 	gather_headers(context);
-	if (is_of_ethertype((void *)(long)context->data, (void *)(long)context->data_end, bpf_htons(ETH_P_IPV6))) {
+	if (is_of_ethertype(context, bpf_htons(ETH_P_IPV6))) {
 		bpf_tail_call(context, &programs_tc, SHOAL_PROGRAM_IPV6);
 		return 0;
 	}
@@ -125,10 +127,9 @@ int shoal_tc(struct __sk_buff *context)
 SEC("tc")
 int shoal_tc_open(struct __sk_buff *context)
 {
-	struct route route = {};
-	int outcome = balance_opening(context, &route);
+	struct scratch *scratch = get_scratch();
 
-	return verdict_of(context, outcome, &route);
+	return scratch ? verdict_of(context, balance_opening(context, scratch), &scratch->route) : TC_ACT_OK;
 }
 
 char shoal_license[] SEC("license") = "GPL";

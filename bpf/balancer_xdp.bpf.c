@@ -4,6 +4,9 @@
  * The entries are those of IPv4; frames of IPv6 go on to the same programs compiled for that family.
  */
 #define SHOAL_CONTEXT struct xdp_md
+#define FRAME_BEGIN offsetof(struct xdp_md, data)
+#define FRAME_END offsetof(struct xdp_md, data_end)
+#include <stddef.h>
 #include "verdict.h"
 #include "programs.h"
 
@@ -75,7 +78,7 @@ static __always_inline int verdict_of(struct xdp_md *context, int outcome, const
  */
 static __always_inline int is_for_us(const struct xdp_md *context)
 {
-	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
+	void *data = frame_begin(context), *end = frame_end(context);
 	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
 	__u64 mac;
 
@@ -98,7 +101,7 @@ static __always_inline int enters(struct xdp_md *context, enum shoal_program of_
 {
 	if (!is_for_us(context))
 		return 0;
-	if (is_of_ethertype((void *)(long)context->data, (void *)(long)context->data_end, bpf_htons(ETH_P_IPV6))) {
+	if (is_of_ethertype(context, bpf_htons(ETH_P_IPV6))) {
 		bpf_tail_call(context, &programs_xdp, of_ipv6);
 		return 0;
 	}
@@ -141,10 +144,9 @@ int shoal_xdp_local(struct xdp_md *context)
 SEC("xdp")
 int shoal_xdp_open(struct xdp_md *context)
 {
-	struct route route = {};
-	int outcome = balance_opening(context, &route);
+	struct scratch *scratch = get_scratch();
 
-	return verdict_of(context, outcome, &route);
+	return scratch ? verdict_of(context, balance_opening(context, scratch), &scratch->route) : XDP_PASS;
 }
 
 char shoal_license[] SEC("license") = "GPL";

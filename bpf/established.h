@@ -16,14 +16,46 @@ static __always_inline int in_filter(const __u64 *words, const struct ip_address
 	return words[bit >> 6 & (SHOAL_FILTER_WORDS - 1)] >> (bit & 63) & 1;
 }
 
-/* A packet of the live connection that was found: its outcome, or OUTCOME_OPEN when there is more to it. */
-static __always_inline int serve(SHOAL_CONTEXT *context, struct route *route, struct headers *headers,
-				 const struct packet *packet, struct connection *c, enum direction direction, __u32 now,
-				 const struct settings *table)
+/* The connection of a packet, and which way the packet goes; NULL when there is none, with what then becomes of it. */
+static __always_inline struct connection *find_known(const struct packet *packet, const struct address_filter *addresses,
+						     const struct settings *table, enum direction *direction,
+						     int *outcome)
 {
-	__u32 number = c->destination, word = READ_ONCE(c->word);
-	struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
+	__u32 n_buckets = n_buckets_of(table);
+	struct connection *c = NULL;
 
+	*outcome = OUTCOME_PASS;
+	*direction = FROM_CLIENT;
+	if (in_filter(addresses->virtual_addresses, &packet->destination)) {
+		__u32 hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed);
+
+		*outcome = OUTCOME_OPEN;
+		c = find_connection(packet, hash, n_buckets, FROM_CLIENT);
+	}
+	if (!c && in_filter(addresses->real_addresses, &packet->source)) {
+		__u32 hash = connection_hash(&packet->destination, packet->destination_port, packet->protocol,
+					     table->hash_seed);
+
+		if (handover_goes_on())
+			*outcome = OUTCOME_OPEN;
+		*direction = FROM_SERVER;
+		c = find_connection(packet, hash, n_buckets, FROM_SERVER);
+	}
+	return c;
+}
+
+static __always_inline int balance_known(SHOAL_CONTEXT *context, struct route *route, struct headers *headers,
+					 const struct packet *packet, const struct address_filter *addresses,
+					 const struct settings *table)
+{
+	enum direction direction;
+	int outcome;
+	struct connection *c = find_known(packet, addresses, table, &direction, &outcome);
+
+	if (!c)
+		return outcome;
+	__u32 number = c->destination, word = READ_ONCE(c->word), now = now_in_ticks();
+	struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
 	if (!destination)
 		return drop(NO_SERVICE, SHOAL_INTERNAL);
 	if (passed(READ_ONCE(c->expires), now) || (direction == FROM_CLIENT && packet->opens &&
@@ -32,37 +64,10 @@ static __always_inline int serve(SHOAL_CONTEXT *context, struct route *route, st
 	return forward(context, route, headers, packet, c, word, destination, direction, now, table);
 }
 
-static __always_inline int balance_known(SHOAL_CONTEXT *context, struct route *route, struct headers *headers,
-					 const struct packet *packet, const struct address_filter *addresses,
-					 const struct settings *table)
-{
-	__u32 now = now_in_ticks(), n_buckets = n_buckets_of(table);
-	int may_be_virtual = in_filter(addresses->virtual_addresses, &packet->destination);
-
-	if (may_be_virtual) {
-		__u32 hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed);
-		struct connection *c = find_connection(packet, hash, n_buckets, FROM_CLIENT);
-
-		if (c)
-			return serve(context, route, headers, packet, c, FROM_CLIENT, now, table);
-	}
-	if (in_filter(addresses->real_addresses, &packet->source)) {
-		__u32 hash = connection_hash(&packet->destination, packet->destination_port, packet->protocol,
-					     table->hash_seed);
-		struct connection *c = find_connection(packet, hash, n_buckets, FROM_SERVER);
-
-		if (c)
-			return serve(context, route, headers, packet, c, FROM_SERVER, now, table);
-		if (handover_goes_on())
-			return OUTCOME_OPEN;
-	}
-	return may_be_virtual ? OUTCOME_OPEN : OUTCOME_PASS;
-}
-
 /* For frames of this family. */
 static __always_inline int balance_established(SHOAL_CONTEXT *context, struct route *route)
 {
-	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
+	void *data = frame_begin(context), *end = frame_end(context);
 	struct packet packet = {};
 	struct headers headers;
 	enum parsed parsed = parse_packet(&packet, &headers, data, end);

@@ -20,6 +20,7 @@
 #define bucket bucket4
 #define connection_table connections4
 #define listing_table listing4
+#define scratch_table scratch4
 #define n_buckets_of(settings) ((settings)->n_buckets4)
 
 static __always_inline int same_address(const struct address4 *one, const struct address4 *other)

@@ -20,6 +20,7 @@
 #define bucket bucket6
 #define connection_table connections6
 #define listing_table listing6
+#define scratch_table scratch6
 #define n_buckets_of(settings) ((settings)->n_buckets6)
 
 static __always_inline int same_address(const struct address6 *one, const struct address6 *other)

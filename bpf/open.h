@@ -6,22 +6,20 @@
 #include "ownership.h"
 #include "reopen.h"
 #include "schedule.h"
+#include "scratch.h"
 
 #define NOT_OURS -1
 
 /* Whether another connection of this client port already has what this one's replies would look like. */
 static __always_inline struct connection *same_reply(const struct packet *packet, const struct destination *to,
-						       __u32 hash, __u32 n_buckets)
+						      __u32 hash, __u32 n_buckets, struct packet *reply)
 {
-	struct packet reply = {
-		.source = unmapped(&to->address),
-		.source_port = to->port,
-		.destination = packet->source,
-		.destination_port = packet->source_port,
-		.protocol = packet->protocol,
-	};
-
-	return find_connection(&reply, hash, n_buckets, FROM_SERVER);
+	reply->source = unmapped(&to->address);
+	reply->source_port = to->port;
+	reply->destination = packet->source;
+	reply->destination_port = packet->source_port;
+	reply->protocol = packet->protocol;
+	return find_connection(reply, hash, n_buckets, FROM_SERVER);
 }
 
 /* Write and publish the entry of a connection from packet's source to destination number `number`. */
@@ -64,17 +62,12 @@ static __always_inline void count_connection(__u32 service, __u32 number)
 		of_destination->connections++;
 }
 
-struct opening {
-	__u64 place;
-	__u32 hash;
-	__u32 now;
-};
-
 /* Whether replies to a new connection would be its own; one that is over and looked the same makes way. */
 static __always_inline int clear_reply(const struct packet *packet, const struct destination *to,
-				       const struct opening *opening, const struct settings *table)
+				       const struct opening *opening, const struct settings *table,
+				       struct packet *reply)
 {
-	struct connection *other = same_reply(packet, to, opening->hash, n_buckets_of(table));
+	struct connection *other = same_reply(packet, to, opening->hash, n_buckets_of(table), reply);
 
 	if (!other)
 		return 1;
@@ -96,12 +89,15 @@ static __always_inline __u32 listening_service(const struct packet *packet)
 }
 
 /* A packet from a client without a connection: schedule it when it may open one. Returns an outcome or NOT_OURS. */
-__noinline int open_connection(struct opening *opening, const struct packet *packet)
+__noinline int open_connection(void)
 {
 	struct settings *table = bpf_map_lookup_elem(&settings, &zero);
-	if (!opening || !packet || !table)
+	struct scratch *scratch = get_scratch();
+	if (!table || !scratch)
 		return NOT_OURS;
 
+	struct opening *opening = &scratch->opening;
+	const struct packet *packet = &scratch->packet;
 	__u32 service = listening_service(packet);
 	if (service == NO_SERVICE)
 		return NOT_OURS;
@@ -110,7 +106,7 @@ __noinline int open_connection(struct opening *opening, const struct packet *pac
 	if (packet->ttl <= 1)
 		return drop(service, SHOAL_TTL_EXCEEDED);
 
-	struct request request = {
+	scratch->request = (struct request){
 		.service = service,
 		.client = folded(&packet->source),
 		.virtual_fold = folded(&packet->destination),
@@ -118,12 +114,12 @@ __noinline int open_connection(struct opening *opening, const struct packet *pac
 		.client_port = packet->source_port,
 		.virtual_address = mapped(&packet->destination),
 	};
-	__u32 number = choose_destination(&request);
+	__u32 number = choose_destination(&scratch->request);
 	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
 	if (number == NO_DESTINATION || !to)
 		return drop(service, SHOAL_NO_REAL_SERVER);
 
-	if (to->method == SHOAL_NAT && !clear_reply(packet, to, opening, table))
+	if (to->method == SHOAL_NAT && !clear_reply(packet, to, opening, table, &scratch->other))
 		return drop(service, SHOAL_REPLY_TUPLE_IN_USE);
 	__u32 state = packet->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_NONE;
 	opening->place = add_connection(packet, to, number, opening->hash, opening->now, state, table);
@@ -156,11 +152,16 @@ static __always_inline int refuse_fragment(const struct packet *packet, const st
  * Around a hand-over: a real server answers a connection that another router began. Its own listener tells what the
  * client knows it by, so the connection can be taken up from the reply. Returns an outcome or NOT_OURS.
  */
-__noinline int adopt_from_reply(struct opening *opening, const struct packet *reply)
+__noinline int adopt_from_reply(void)
 {
 	struct settings *table = bpf_map_lookup_elem(&settings, &zero);
-	if (!opening || !reply || !table)
+	struct scratch *scratch = get_scratch();
+	if (!table || !scratch)
 		return NOT_OURS;
+
+	struct opening *opening = &scratch->opening;
+	const struct packet *reply = &scratch->packet;
+	struct packet *forward = &scratch->other;
 	if (reply->protocol == IPPROTO_TCP && reply->event != TCP_ACK)
 		return NOT_OURS;
 
@@ -174,18 +175,16 @@ __noinline int adopt_from_reply(struct opening *opening, const struct packet *re
 	const struct destination *from = bpf_map_lookup_elem(&destinations, &number);
 	if (!outside || !from || from->method != SHOAL_NAT)
 		return NOT_OURS;
-	struct packet forward = {
-		.source = reply->destination,
-		.source_port = reply->destination_port,
-		.destination = unmapped(&outside->virtual_address),
-		.destination_port = outside->virtual_port,
-		.protocol = reply->protocol,
-	};
-	struct connection *known = find_connection(&forward, opening->hash, n_buckets_of(table), FROM_CLIENT);
+	forward->source = reply->destination;
+	forward->source_port = reply->destination_port;
+	forward->destination = unmapped(&outside->virtual_address);
+	forward->destination_port = outside->virtual_port;
+	forward->protocol = reply->protocol;
+	struct connection *known = find_connection(forward, opening->hash, n_buckets_of(table), FROM_CLIENT);
 	if (known && !kill_connection(known, READ_ONCE(known->word), opening->now))
 		return NOT_OURS;
 	__u32 state = reply->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_ESTABLISHED;
-	opening->place = add_connection(&forward, from, number, opening->hash, opening->now, state, table);
+	opening->place = add_connection(forward, from, number, opening->hash, opening->now, state, table);
 	return opening->place == NOWHERE ? NOT_OURS : OUTCOME_SEND;
 }
 

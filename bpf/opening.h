@@ -8,14 +8,15 @@
 #include "forward.h"
 #include "open.h"
 
-static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct route *route, struct headers *headers,
-					    const struct packet *packet, __u32 now, const struct settings *table)
+static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scratch *scratch, struct headers *headers,
+					    __u32 now, const struct settings *table)
 {
-	struct opening opening = {
-		.hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed),
-		.now = now,
-	};
-	struct connection *c = find_connection(packet, opening.hash, n_buckets_of(table), FROM_CLIENT);
+	const struct packet *packet = &scratch->packet;
+	struct opening *opening = &scratch->opening;
+
+	opening->now = now;
+	opening->hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed);
+	struct connection *c = find_connection(packet, opening->hash, n_buckets_of(table), FROM_CLIENT);
 	struct destination *destination = NULL;
 	__u32 word = 0;
 
@@ -33,10 +34,10 @@ static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct route
 		}
 	}
 	if (!c) {
-		int outcome = open_connection(&opening, packet);
+		int outcome = open_connection();
 		if (outcome != OUTCOME_SEND)
 			return outcome;
-		c = entry_at(opening.place);
+		c = entry_at(opening->place);
 		if (!c)
 			return NOT_OURS;
 		__u32 number = c->destination;
@@ -45,18 +46,19 @@ static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct route
 		if (!destination)
 			return drop(NO_SERVICE, SHOAL_INTERNAL);
 	}
-	return forward(context, route, headers, packet, c, word, destination, FROM_CLIENT, now, table);
+	return forward(context, &scratch->route, headers, packet, c, word, destination, FROM_CLIENT, now, table);
 }
 
-static __always_inline int open_from_server(SHOAL_CONTEXT *context, struct route *route, struct headers *headers,
-					    const struct packet *packet, __u32 now, const struct settings *table)
+static __always_inline int open_from_server(SHOAL_CONTEXT *context, struct scratch *scratch, struct headers *headers,
+					    __u32 now, const struct settings *table)
 {
-	struct opening opening = {
-		.hash = connection_hash(&packet->destination, packet->destination_port, packet->protocol,
-					table->hash_seed),
-		.now = now,
-	};
-	struct connection *c = find_connection(packet, opening.hash, n_buckets_of(table), FROM_SERVER);
+	const struct packet *packet = &scratch->packet;
+	struct opening *opening = &scratch->opening;
+
+	opening->now = now;
+	opening->hash = connection_hash(&packet->destination, packet->destination_port, packet->protocol,
+					table->hash_seed);
+	struct connection *c = find_connection(packet, opening->hash, n_buckets_of(table), FROM_SERVER);
 
 	if (c && passed(READ_ONCE(c->expires), now)) {
 		kill_connection(c, READ_ONCE(c->word), now);
@@ -66,10 +68,10 @@ static __always_inline int open_from_server(SHOAL_CONTEXT *context, struct route
 		/* what is for this router itself, such as an answer to a probe, is not a client's */
 		if (!handover_goes_on() || !leads_elsewhere(context, packet))
 			return NOT_OURS;
-		int outcome = adopt_from_reply(&opening, packet);
+		int outcome = adopt_from_reply();
 		if (outcome != OUTCOME_SEND)
 			return outcome;
-		c = entry_at(opening.place);
+		c = entry_at(opening->place);
 		if (!c)
 			return NOT_OURS;
 	}
@@ -77,25 +79,25 @@ static __always_inline int open_from_server(SHOAL_CONTEXT *context, struct route
 	struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
 	if (!destination)
 		return drop(NO_SERVICE, SHOAL_INTERNAL);
-	return forward(context, route, headers, packet, c, READ_ONCE(c->word), destination, FROM_SERVER, now, table);
+	return forward(context, &scratch->route, headers, packet, c, READ_ONCE(c->word), destination, FROM_SERVER, now, table);
 }
 
-static __always_inline int balance_opening(SHOAL_CONTEXT *context, struct route *route)
+static __always_inline int balance_opening(SHOAL_CONTEXT *context, struct scratch *scratch)
 {
-	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
-	struct packet packet = {};
+	void *data = frame_begin(context), *end = frame_end(context);
 	struct headers headers;
 	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
-	enum parsed parsed = parse_packet(&packet, &headers, data, end);
+	enum parsed parsed = parse_packet(&scratch->packet, &headers, data, end);
 
-	if (!table || parsed == PARSED_NOTHING || sizeof(struct ethhdr) + packet.length > frame_length(context))
+	if (!table || parsed == PARSED_NOTHING ||
+	    sizeof(struct ethhdr) + scratch->packet.length > frame_length(context))
 		return OUTCOME_PASS;
-	__u32 now = now_in_ticks();
 	if (parsed == PARSED_FIRST_FRAGMENT)
-		return refuse_fragment(&packet, table);
-	int outcome = open_from_client(context, route, &headers, &packet, now, table);
+		return refuse_fragment(&scratch->packet, table);
+	__u32 now = now_in_ticks();
+	int outcome = open_from_client(context, scratch, &headers, now, table);
 	if (outcome == NOT_OURS)
-		outcome = open_from_server(context, route, &headers, &packet, now, table);
+		outcome = open_from_server(context, scratch, &headers, now, table);
 	return outcome == NOT_OURS ? OUTCOME_PASS : outcome;
 }
 

@@ -30,16 +30,30 @@ static __always_inline int lease_is_over(const struct ownership *own)
 	return until && bpf_ktime_get_boot_ns() > until;
 }
 
-static __noinline int is_floating(const struct address6 *address)
-{
-	const struct ownership *own = bpf_map_lookup_elem(&ownership, &zero);
+struct floating_search {
+	const struct ownership *own;
+	const struct address6 *wanted;
+	int found;
+};
 
-	if (!own)
-		return 0;
-	for (__u32 i = 0; i < SHOAL_MAX_FLOATING && i < own->n_addresses; i++)
-		if (!__builtin_memcmp(&own->addresses[i], address, sizeof(*address)))
-			return 1;
-	return 0;
+static long compare_floating(__u32 i, struct floating_search *search)
+{
+	if (i >= SHOAL_MAX_FLOATING || i >= search->own->n_addresses)
+		return 1;
+	search->found = !__builtin_memcmp(&search->own->addresses[i], search->wanted, sizeof(*search->wanted));
+	return search->found;
+}
+
+static __always_inline int is_floating(const struct address6 *address)
+{
+	struct floating_search search = {
+		.own = bpf_map_lookup_elem(&ownership, &zero),
+		.wanted = address,
+	};
+
+	if (search.own)
+		bpf_loop(SHOAL_MAX_FLOATING, compare_floating, &search, 0);
+	return search.found;
 }
 
 static __always_inline enum outcome judge_question(const struct address6 *target)

@@ -59,7 +59,7 @@ static __noinline __s64 sum_of_bytes(struct xdp_md *context, __u32 offset, __u32
 
 static __always_inline void complete_partial_checksum(struct xdp_md *context)
 {
-	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
+	void *data = frame_begin(context), *end = frame_end(context);
 	struct packet packet = {};
 	struct headers headers;
 
@@ -75,8 +75,8 @@ static __always_inline void complete_partial_checksum(struct xdp_md *context)
 		return;
 
 	/* the field's own value is in the sum; it equals the pseudo header's, so it stands in for it */
-	data = (void *)(long)context->data;
-	end = (void *)(long)context->data_end;
+	data = frame_begin(context);
+	end = frame_end(context);
 	if (parse_packet(&packet, &headers, data, end) != PARSED_WHOLE)
 		return;
 	__u16 whole = ~csum_fold((sum & 0xffff) + ((__u64)sum >> 16 & 0xffff));

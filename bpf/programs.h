@@ -12,11 +12,26 @@
 		__type(value, __u32);                    \
 	} name_ SEC(".maps")
 
-static __always_inline int is_of_ethertype(const void *data, const void *end, __be16 ethertype)
-{
-	const struct ethhdr *eth = data;
+/*
+ * The bounds of the frame are 32-bit fields that the verifier takes for pointers. Left to itself the compiler shares
+ * such a load with arithmetic on 32 bits, and the verifier sees a number.
+ */
+#define FRAME_BOUND(context, offset)                                                           \
+	({                                                                                     \
+		void *bound_;                                                                  \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                          \
+			     : "=r"(bound_)                                                    \
+			     : "r"(context), "i"(offset));                                     \
+		bound_;                                                                        \
+	})
+#define frame_begin(context) FRAME_BOUND(context, FRAME_BEGIN)
+#define frame_end(context) FRAME_BOUND(context, FRAME_END)
 
-	return (const void *)(eth + 1) <= end && eth->h_proto == ethertype;
+static __always_inline int is_of_ethertype(SHOAL_CONTEXT *context, __be16 ethertype)
+{
+	const struct ethhdr *eth = frame_begin(context);
+
+	return (const void *)(eth + 1) <= frame_end(context) && eth->h_proto == ethertype;
 }
 
 #endif
