@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from shoal.dataplane.base import DataplaneState, Destination, PutService, RemoveService, Service, Step
-from shoal.model import Listener
+from shoal.model import Listener, endpoint
 
 
 def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
@@ -96,9 +96,9 @@ def _destination_changes(new: Service, old: Service) -> list[str]:
     before = {each.endpoint: each for each in _spelled_out(old).destinations}
     after = {each.endpoint: each for each in _spelled_out(new).destinations}
     said: list[str] = []
-    for endpoint, destination in after.items():
-        said += _changes_of(destination, before.get(endpoint))
-    said += [f"removed {_shown(each)}" for endpoint, each in before.items() if endpoint not in after]
+    for key, destination in after.items():
+        said += _changes_of(destination, before.get(key))
+    said += [f"removed {_shown(each)}" for key, each in before.items() if key not in after]
     if [each for each in before if each in after] != [each for each in after if each in before]:
         said.append("order of the real servers")
     return said
@@ -118,4 +118,4 @@ def _changes_of(new: Destination, old: Destination | None) -> list[str]:
 
 
 def _shown(destination: Destination) -> str:
-    return f"{destination.address}:{destination.port}"
+    return endpoint(*destination.endpoint)
