@@ -3,11 +3,14 @@
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from shoal.model import endpoint
 
 PLAIN_WIDTH = 80
 _STYLES = {
@@ -53,7 +56,10 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
     yield "config", Text(f"serial {config['serial']}, {config['digest'][:12]}, {config['file']}")
     for each in dataplane["attachments"]:
         yield dataplane["name"], Text(f"{each['interface']} by {each['hook']}: {each['reason']}")
-    yield "connections", Text(f"{dataplane['connections_held']:,} of {dataplane['connections_limit']:,}")
+    held = f"{dataplane['connections_held']:,} of {dataplane['connections_limit']:,}"
+    if dataplane["ipv6_connections_limit"]:
+        held += f", IPv6 {dataplane['ipv6_connections_held']:,} of {dataplane['ipv6_connections_limit']:,}"
+    yield "connections", Text(held)
     drops = ", ".join(f"{reason} {count:,}" for reason, count in sorted(dataplane["drops"].items()))
     yield "drops", Text(drops or "none")
     children = (f"{name} {'connected' if there else 'away'}" for name, there in status["children"].items())
@@ -94,8 +100,8 @@ def _real_servers(real_servers: Iterable[Mapping[str, Any]], *, now: float, meth
 
 
 def _real_name(real: Mapping[str, Any]) -> str:
-    endpoint = f"{real['address']}:{real['port']}"
-    return endpoint if real["name"] == endpoint else f"{real['name']} {endpoint}"
+    shown = endpoint(ip_address(real["address"]), real["port"])
+    return shown if real["name"] == shown else f"{real['name']} {shown}"
 
 
 def render_connections(connections: Mapping[str, Any]) -> list[Text | Table]:
