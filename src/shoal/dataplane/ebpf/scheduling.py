@@ -54,27 +54,24 @@ def flags_of(scheduler: str, bits: int) -> tuple[str, ...]:
     return tuple(flag for flag in scheduler_class(scheduler).known_flags if _FLAG_BITS[flag] & bits)
 
 
-def ring_of(service: Service, numbers: Sequence[int]) -> list[int]:
-    """What goes into the map "rings", given the destinations' numbers: numbers to walk, or hashed positions."""
-    scheduler = scheduler_class(service.scheduler)
-    if scheduler.ring is not None:
-        return [numbers[each] for each in scheduler.ring(_shares(service))]
-    if scheduler.table is not None:
-        return list(scheduler.table(_loads(service)))
-    return []
-
-
-def total_weight(service: Service) -> int:
-    """The sum of the candidates' weights."""
-    return sum(_shares(service))
-
-
-def _shares(service: Service) -> list[int]:
-    return [load.share for load in _loads(service)]
-
-
-def _loads(service: Service) -> list[Load]:
+def loads_of(service: Service) -> list[Load]:
+    """The service's destinations as its scheduler sees them before there are any connections."""
     return [
         Load(weight=each.weight, available=each.available, address=each.address, port=each.port)
         for each in service.destinations
     ]
+
+
+def ring_of(scheduler_name: str, loads: Sequence[Load], numbers: Sequence[int]) -> list[int]:
+    """What goes into the map "rings", given the destinations' numbers: numbers to walk, or hashed positions."""
+    scheduler = scheduler_class(scheduler_name)
+    if scheduler.ring is not None:
+        return [numbers[each] for each in scheduler.ring([load.share for load in loads])]
+    if scheduler.table is not None:
+        return list(scheduler.table(loads))
+    return []
+
+
+def total_weight(loads: Sequence[Load]) -> int:
+    """The sum of the candidates' weights."""
+    return sum(load.share for load in loads)
