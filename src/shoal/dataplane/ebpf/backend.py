@@ -274,7 +274,10 @@ def open_dataplane(cluster: Cluster, router_name: str, places: Places) -> EbpfDa
     """Load or take over this router's dataplane and attach it to the interfaces of its paths."""
     interfaces = find_interfaces(dict.fromkeys(path.interface for path in cluster.paths))
     dataplane = EbpfDataplane.open(places.pins, max_connections=cluster.max_connections)
+    floating = (each.address for group in cluster.groups for each in group.addresses)
     try:
+        if any(address.version == 6 for address in floating):
+            dataplane.use_ipv6()
         dataplane.attach(interfaces, cluster.hook)
     except BaseException:
         dataplane.close()

@@ -139,8 +139,7 @@ class Installation:
     def put(self, service: Service) -> None:
         """Install or replace a service in one flip. Waits, up to a second, for what quick changes left resting."""
         self._refuse_impossible(service)
-        addressed = (*service.listeners, *service.destinations)
-        if not self._loaded.ipv6 and any(each.address.version == 6 for each in addressed):
+        if not self._loaded.ipv6 and _has_ipv6(service):
             self._loaded.use_ipv6()
         now = time.monotonic()
         is_new = service.name not in self.by_name
@@ -303,7 +302,9 @@ class Installation:
     def _claim(self, number: int, members: Sequence[tuple[bytes, int]]) -> None:
         """Note what a service's real servers (endpoint and method) are called outside."""
         known = self._numbers.get(number, {})
-        rewritten = [(key, known[key]) for key, method in members if METHOD_OF[method] is ForwardingMethod.NAT]
+        rewritten = [
+            (key, known[key]) for key, method in members if METHOD_OF[method] is ForwardingMethod.NAT
+        ]
         self._reverses.claim(number, rewritten, map(listener_key, self._present.get(number, ())))
 
     def set_reverses(self) -> None:
@@ -356,3 +357,9 @@ class Installation:
         services = self._reader.read(self.by_name)
         self._adopt_listeners()
         return DataplaneState(services=services)
+
+
+def _has_ipv6(service: Service) -> bool:
+    return any(each.address.version == 6 for each in service.listeners) or any(
+        each.address.version == 6 for each in service.destinations
+    )

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from shoal.dataplane.ebpf.abi import ABI_VERSION, LIMITS, PROGRAMS, STATES, TICK_SECONDS, built, ffi
+from shoal.dataplane.ebpf.abi import ABI_VERSION, PROGRAMS, STATES, TICK_SECONDS, built, ffi
 from shoal.dataplane.ebpf.libbpf import Object, check, get_pinned, lib
 from shoal.dataplane.ebpf.sizes import Capacity
 from shoal.dataplane.ebpf.tables import Dictionary, PerCpuCounters, Table, close_descriptor

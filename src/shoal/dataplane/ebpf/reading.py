@@ -1,6 +1,6 @@
-"""Reading the services back out of the maps. What has not changed since the last time is compared, not decoded again."""
+"""Reading the services back out of the maps. What has not changed since the last time is only compared."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -14,7 +14,9 @@ from shoal.dataplane.ebpf.tables import row_format
 from shoal.model import ForwardingMethod, Listener
 
 METHOD_NUMBERS = {
-    method: METHODS[f"SHOAL_{method.name}"] for method in ForwardingMethod if f"SHOAL_{method.name}" in METHODS
+    method: METHODS[f"SHOAL_{method.name}"]
+    for method in ForwardingMethod
+    if f"SHOAL_{method.name}" in METHODS
 }
 METHOD_OF = {number: method for method, number in METHOD_NUMBERS.items()}
 AVAILABLE = DESTINATION_FLAGS["SHOAL_AVAILABLE"]
@@ -32,7 +34,7 @@ class _Seen:
     config: tuple[int, ...]
     members: bytes
     listeners: tuple[Listener, ...]
-    pick: itemgetter[int]
+    pick: Callable[[bytes], tuple[int, ...]]
     flags: tuple[int, ...]
     methods: tuple[int, ...]
     service: Service

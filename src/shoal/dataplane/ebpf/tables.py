@@ -198,9 +198,7 @@ class PerCpuCounters:
         while len(found) < length:
             count = ffi.new("__u32 *", min(BATCH, length - len(found)))
             start = before if found else ffi.NULL
-            result = lib.bpf_map_lookup_batch(
-                self._descriptor, start, after, keys, room, count, ffi.NULL
-            )
+            result = lib.bpf_map_lookup_batch(self._descriptor, start, after, keys, room, count, ffi.NULL)
             if result != -errno.ENOENT:  # which only says that the map ends here
                 check(result, problem="cannot read counters")
             values = ffi.unpack(room, count[0] * share)
