@@ -7,7 +7,7 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from shoal.dataplane.ebpf.abi import LIMITS, ffi
+from shoal.dataplane.ebpf.abi import ffi
 from shoal.model import Address, Listener, Protocol
 
 PROTOCOL_NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17}
@@ -17,7 +17,6 @@ Endpoint = tuple[Address, int]
 _MAPPED = bytes(10) + b"\xff\xff"
 _ENDPOINT = struct.Struct("!16sH")
 _LISTENER_KEY = struct.Struct("!16sHBx")
-_REVERSE_TAIL = struct.Struct("=2xI")
 ENDPOINT_SIZE = _ENDPOINT.size
 
 
@@ -64,23 +63,11 @@ def listener_of(key: bytes) -> Listener:
     return Listener(address=address_of(address), port=port, protocol=PROTOCOLS[protocol])
 
 
-def reverse_key(endpoint: bytes, of_listener: bytes) -> bytes:
-    """A real server's endpoint, with the protocol of a listener, as ``struct listener_key``."""
-    return endpoint + of_listener[ENDPOINT_SIZE:]
-
-
-def reverse_value(of_listener: bytes, destination: int) -> bytes:
-    """``struct reverse``."""
-    return of_listener[:ENDPOINT_SIZE] + _REVERSE_TAIL.pack(destination)
-
-
-def filter_place(address: bytes) -> tuple[int, int]:
-    """Word and bit of an address in ``struct address_filter``."""
+def filter_bit(address: bytes) -> int:
+    """The bit of an address in either half of ``struct address_filter``, which says how it is reckoned."""
     if address.startswith(_MAPPED):
-        fold = int.from_bytes(address[12:], "little")
+        fold = int.from_bytes(address[12:16], "little")
     else:
-        fold = 0
-        for begin in range(0, 16, 4):
-            fold ^= int.from_bytes(address[begin : begin + 4], "little")
-    bit = (fold * 0x9E3779B1 & 0xFFFFFFFF) >> 16
-    return bit >> 6 & (LIMITS["SHOAL_FILTER_WORDS"] - 1), bit & 63
+        words = struct.unpack("<4I", address)
+        fold = words[0] ^ words[1] ^ words[2] ^ words[3]
+    return (fold * 0x9E3779B1 & 0xFFFFFFFF) >> 16

@@ -273,7 +273,13 @@ def _drops(words: Sequence[int]) -> dict[Drop, int]:
 def open_dataplane(cluster: Cluster, router_name: str, places: Places) -> EbpfDataplane:
     """Load or take over this router's dataplane and attach it to the interfaces of its paths."""
     interfaces = find_interfaces(dict.fromkeys(path.interface for path in cluster.paths))
-    dataplane = EbpfDataplane.open(places.pins, max_connections=cluster.max_connections)
+    dataplane = EbpfDataplane.open(
+        places.pins,
+        max_connections=cluster.max_connections,
+        max_connections_ipv6=cluster.max_connections_ipv6,
+        max_virtual_servers=cluster.max_virtual_servers,
+        max_real_servers=cluster.max_real_servers,
+    )
     floating = (each.address for group in cluster.groups for each in group.addresses)
     try:
         if any(address.version == 6 for address in floating):

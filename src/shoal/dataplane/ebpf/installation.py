@@ -6,7 +6,7 @@ refer to them, so that counts and connections outlive any change.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shoal.dataplane.base import DataplaneState, Service
@@ -16,7 +16,7 @@ from shoal.dataplane.ebpf.addresses import (
     Endpoint,
     endpoint_bytes,
     endpoint_of,
-    filter_place,
+    filter_bit,
     listener_key,
     packed,
 )
@@ -28,16 +28,18 @@ from shoal.dataplane.ebpf.scheduling import (
     KINDS,
     SCHEDULER_NAMES,
     flag_bits,
-    loads_of,
     refuse_unknown,
     ring_of,
-    total_weight,
+    shares_of,
 )
+from shoal.dataplane.ebpf.tables import packing
 from shoal.errors import ConfigError, ShoalError
 from shoal.model import ForwardingMethod, Listener
 
 IN_USE = 1
 RETIRED = 2  # removed, but connections still refer to it
+_FILTER_BITS = 64 * LIMITS["SHOAL_FILTER_WORDS"]
+_NEW = packing("struct destination", ENDPOINT_SIZE, ("flags", "in_use", "service", "method"))
 
 
 class Installation:
@@ -64,6 +66,7 @@ class Installation:
         self._retired_services: set[int] = set()
         self._owners: dict[Listener, int] = {}
         self._present: dict[int, set[Listener]] = {}
+        self._noted_virtual, self._noted_real = bytearray(_FILTER_BITS), bytearray(_FILTER_BITS)
         self._take_stock()
 
     def _make_numbers(self) -> None:
@@ -157,20 +160,23 @@ class Installation:
     def _install(self, number: int, service: Service, now: float) -> None:
         keys = [endpoint_bytes(each.address, each.port) for each in service.destinations]
         methods = [METHOD_NUMBERS[service.method_of(each)] for each in service.destinations]
-        numbers = self._numbers_for(number, keys, now)
-        self._note_addresses(service)
-        entries = [self.destinations[each] for each in numbers]
-        for entry, destination, method in zip(entries, service.destinations, methods, strict=True):
+        wanted = {
+            key: (method, AVAILABLE if each.available else 0)
+            for key, method, each in zip(keys, methods, service.destinations, strict=True)
+        }
+        self._note_addresses(service, wanted)
+        changed = self._number(number, wanted, now)
+        known = self._numbers[number]
+        for entry, (method, flags) in changed:
             entry.method = method
-            if destination.available:
-                entry.flags |= AVAILABLE
-        self._flip(number, service, numbers)
-        for entry, destination in zip(entries, service.destinations, strict=True):
-            if not destination.available:
+            entry.flags |= flags
+        self._flip(number, service, [known[key] for key in keys])
+        for entry, (_, flags) in changed:
+            if not flags:
                 entry.flags &= ~AVAILABLE
-        self._retire_all_but(number, set(numbers))
+        self._retire_all_but(number, {known[key] for key in keys})
         self._set_listeners(number, set(service.listeners))
-        self._claim(number, list(zip(keys, methods, strict=True)))
+        self._claim(number, [(key, method) for key, (method, _) in wanted.items()])
 
     def _refuse_impossible(self, service: Service) -> None:
         refuse_unknown(service)
@@ -212,23 +218,29 @@ class Installation:
         self.by_name[name] = number
         return number
 
-    def _numbers_for(self, service: int, keys: Sequence[bytes], now: float) -> list[int]:
-        """The destinations' numbers: those they have, or new ones. A new one takes no traffic yet."""
+    def _number(
+        self, service: int, wanted: Mapping[bytes, tuple[int, int]], now: float
+    ) -> list[tuple[Any, tuple[int, int]]]:
+        """Give destinations without one a number, and return the others (with method and flags), which may change.
+
+        A new one is complete, and takes no traffic yet.
+        """
         known = self._numbers.setdefault(service, {})
-        fresh = ffi.new("struct destination *", {"service": service, "in_use": IN_USE})
+        others: list[tuple[Any, tuple[int, int]]] = []
         taken: list[int] = []
         try:
-            for key in keys:
+            for key, (method, flags) in wanted.items():
                 if (number := known.get(key)) is None:
                     number = known[key] = self._destination_numbers.take(now)
                     taken.append(number)
-                    ffi.memmove(fresh, key, ENDPOINT_SIZE)
-                    self.destinations.store(number, fresh[0])
-                elif self._retired.pop(number, None) is not None:
+                    self.destinations.store_all(number, _NEW.pack(key, flags, IN_USE, service, method))
+                    continue
+                others.append((self.destinations[number], (method, flags)))
+                if self._retired.pop(number, None) is not None:
                     self.destinations[number].in_use = IN_USE
         finally:
             self._destination_counters.clear_all(taken)
-        return [known[key] for key in keys]
+        return others
 
     def _await_room(self, n_members: int, n_ring: int) -> float:
         """Wait for what is resting, if that helps; the time then."""
@@ -245,20 +257,23 @@ class Installation:
 
     def _flip(self, number: int, service: Service, numbers: Sequence[int]) -> None:
         """Write the new configuration beside the old one, then point to it."""
-        loads = loads_of(service)
-        ring = ring_of(service.scheduler, loads, numbers)
+        shares = shares_of(service)
+        ring = ring_of(service, shares, numbers)
         now = self._await_room(len(numbers), len(ring))
         ring_begin = self._ring_ranges.take(len(ring), now)
         self._rings.store_all(ring_begin, ffi.buffer(ffi.new("__u64[]", ring)))  # each has 8 bytes of room
         members = self._member_ranges.take(len(numbers), now)
-        rows = [(each, load.weight, load.share > 0, 0) for each, load in zip(numbers, loads, strict=True)]
+        weights = (each.weight for each in service.destinations)
+        rows = [
+            (each, weight, share > 0, 0) for each, weight, share in zip(numbers, weights, shares, strict=True)
+        ]
         self._members.store_all(members, ffi.buffer(ffi.new("struct member[]", rows)))
         config_number = self._config_numbers.take(now)
         config = self._configs[config_number]
         config.scheduler = KINDS[service.scheduler]
         config.scheduler_name = SCHEDULER_NAMES.index(service.scheduler)
         config.flags = flag_bits(service.scheduler_flags)
-        config.total_weight = total_weight(loads)
+        config.total_weight = sum(shares)
         config.members, config.n_members = members, len(numbers)
         config.ring, config.n_ring = ring_begin, len(ring)
         config.method = METHOD_NUMBERS[service.method]
@@ -311,16 +326,15 @@ class Installation:
         """After any change: what a real server is called outside, for replies around a hand-over."""
         self._reverses.write()
 
-    def _note_addresses(self, service: Service) -> None:
+    def _note_addresses(self, service: Service, endpoints: Mapping[bytes, tuple[int, int]]) -> None:
         """Set the filter's bits. None is ever cleared: a stale one costs a lookup, a missing one a connection."""
-        bits = self._filter[0]
+        words = self._filter[0].virtual_addresses
         for listener in service.listeners:
-            word, bit = filter_place(packed(listener.address))
-            bits.virtual_addresses[word] |= 1 << bit
-        for destination in service.destinations:
-            if service.method_of(destination) is ForwardingMethod.NAT:
-                word, bit = filter_place(packed(destination.address))
-                bits.real_addresses[word] |= 1 << bit
+            _note(packed(listener.address), words, self._noted_virtual)
+        words = self._filter[0].real_addresses
+        for key, (method, _) in endpoints.items():
+            if METHOD_OF[method] is ForwardingMethod.NAT:
+                _note(key[:16], words, self._noted_real)
 
     def remove(self, name: str) -> None:
         """Remove a service, if it is there. Its connections go on until they expire."""
@@ -363,3 +377,11 @@ def _has_ipv6(service: Service) -> bool:
     return any(each.address.version == 6 for each in service.listeners) or any(
         each.address.version == 6 for each in service.destinations
     )
+
+
+def _note(address: bytes, words: Any, noted: bytearray) -> None:
+    """Set an address's bit, unless it is known to be set."""
+    bit = filter_bit(address)
+    if not noted[bit]:
+        words[bit >> 6] |= 1 << (bit & 63)
+        noted[bit] = 1

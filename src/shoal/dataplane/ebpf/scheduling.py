@@ -54,24 +54,23 @@ def flags_of(scheduler: str, bits: int) -> tuple[str, ...]:
     return tuple(flag for flag in scheduler_class(scheduler).known_flags if _FLAG_BITS[flag] & bits)
 
 
-def loads_of(service: Service) -> list[Load]:
-    """The service's destinations as its scheduler sees them before there are any connections."""
+def shares_of(service: Service) -> list[int]:
+    """The weights that count for new connections."""
+    return [each.weight if each.available else 0 for each in service.destinations]
+
+
+def ring_of(service: Service, shares: Sequence[int], numbers: Sequence[int]) -> list[int]:
+    """What goes into the map "rings", given the destinations' numbers: numbers to walk, or hashed positions."""
+    scheduler = scheduler_class(service.scheduler)
+    if scheduler.ring is not None:
+        return [numbers[each] for each in scheduler.ring(shares)]
+    if scheduler.table is not None:
+        return list(scheduler.table(_loads(service)))
+    return []
+
+
+def _loads(service: Service) -> list[Load]:
     return [
         Load(weight=each.weight, available=each.available, address=each.address, port=each.port)
         for each in service.destinations
     ]
-
-
-def ring_of(scheduler_name: str, loads: Sequence[Load], numbers: Sequence[int]) -> list[int]:
-    """What goes into the map "rings", given the destinations' numbers: numbers to walk, or hashed positions."""
-    scheduler = scheduler_class(scheduler_name)
-    if scheduler.ring is not None:
-        return [numbers[each] for each in scheduler.ring([load.share for load in loads])]
-    if scheduler.table is not None:
-        return list(scheduler.table(loads))
-    return []
-
-
-def total_weight(loads: Sequence[Load]) -> int:
-    """The sum of the candidates' weights."""
-    return sum(load.share for load in loads)

@@ -19,7 +19,12 @@ _LETTERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 def row_format(element: str, fields: Sequence[str]) -> struct.Struct:
     """Unpacks these fields (in the order of the struct) of one element; arrays and structs come as bytes."""
-    layout, position, stride = "=", 0, stride_of(element)
+    return packing(element, 0, fields)
+
+
+def packing(element: str, head: int, fields: Sequence[str]) -> struct.Struct:
+    """The same after so many bytes in one piece, if there are any; what is left out is packed as zeros."""
+    layout, position, stride = f"={head}s" if head else "=", head, stride_of(element)
     members = dict(ffi.typeof(element).fields)
     for name in fields:
         member = members[name]
