@@ -78,7 +78,7 @@ class EbpfDataplane(Dataplane):
         self._installation = Installation(self._loaded)
         self._destination_counters = self._loaded.counters("destination_counters")
         self._service_counters = self._loaded.counters("service_counters")
-        self._live = 0
+        self._live = dict.fromkeys(FAMILIES, 0)
         self._links = Links(pins, loaded.program)
         self._interfaces: dict[str, int] = {}
 
@@ -205,16 +205,21 @@ class EbpfDataplane(Dataplane):
             )
         ]
         totals = self._service_counters.read_all(installation.services_end)
-        places = sum(map(self._loaded.n_buckets, self._families())) * LIMITS["SHOAL_BUCKET_SLOTS"]
         return Counters(
             services={
                 name: self._service(number, totals=totals[number], shares=shares)
                 for name, number in installation.by_name.items()
             },
             drops=_drops(totals[0]),
-            connections_held=self._live,
-            connections_limit=places,
+            connections_held=self._live[4],
+            connections_limit=self._places(4),
+            ipv6_connections_held=self._live[6],
+            ipv6_connections_limit=self._places(6),
         )
+
+    def _places(self, family: int) -> int:
+        """How many places a family's table has, or will have once it is used."""
+        return self._loaded.n_buckets(family) * LIMITS["SHOAL_BUCKET_SLOTS"]
 
     def _service(
         self, number: int, *, totals: Sequence[int], shares: Sequence[DestinationCounters]
@@ -228,12 +233,10 @@ class EbpfDataplane(Dataplane):
 
     def sweep(self) -> int:
         """One pass over the table, in slices; then free what no connection refers to any more."""
-        now, expired, live_now = _now_in_ticks(), 0, 0
+        now, expired = _now_in_ticks(), 0
         for family in self._families():
-            ended, live = self._sweep(family, now=now)
+            ended, self._live[family] = self._sweep(family, now=now)
             expired += ended
-            live_now += live
-        self._live = live_now
         self._installation.forget_unused()
         return expired
 

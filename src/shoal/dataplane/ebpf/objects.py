@@ -69,6 +69,10 @@ _COUNTERS = {
 }
 
 
+_SHARED = frozenset((*_ELEMENTS, *_DICTIONARIES, *_COUNTERS, *_ARRAYS.values()))
+"""What is pinned; the rest is an object's own."""
+
+
 def _pinned_entries(path: Path) -> int | None:
     """How many entries a pinned map has (struct bpf_map_info, include/uapi/linux/bpf.h)."""
     descriptor = get_pinned(path)
@@ -167,7 +171,8 @@ class Loaded:
             if map_name in self._sizes:
                 size = self._sizes[map_name]
                 check(lib.bpf_map__set_max_entries(handle, size), problem="map size refused", where=map_name)
-            lib.bpf_map__set_pin_path(handle, os.fsencode(self.pins / MAPS / map_name))
+            if map_name in _SHARED:
+                lib.bpf_map__set_pin_path(handle, os.fsencode(self.pins / MAPS / map_name))
         try:
             loaded.load()
         except BaseException:
