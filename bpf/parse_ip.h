@@ -32,25 +32,46 @@ static __always_inline void *parse_ip(struct packet *packet, struct headers *hea
 
 #else
 
-/* Plain packets only; one with extension headers is not ours yet. */
+#define IP6_MORE_FRAGMENTS bpf_htons(0x0001)
+#define IP6_OFFSET_MASK bpf_htons(0xfff8)
+
+/* RFC 8200 4.5. */
+struct fragment_header {
+	__u8 next_header;
+	__u8 reserved;
+	__be16 place;			/* offset and flags */
+	__be32 identification;
+};
+
+/* Of the extension headers only that of a fragment is known, as the last one; packets with others are the host's. */
 static __always_inline void *parse_ip(struct packet *packet, struct headers *headers, struct ipv6hdr *ip, void *end)
 {
 	if ((void *)(ip + 1) > end || ip->version != 6)
 		return NULL;
 
+	const struct fragment_header *fragment = (void *)(ip + 1);
+	__u32 header_length = sizeof(*ip);
 	__u32 length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
-	if (length < sizeof(*ip) + sizeof(struct udphdr) || length > 0xffff)
+
+	packet->protocol = ip->nexthdr;
+	packet->first_fragment = 0;
+	if (ip->nexthdr == IPPROTO_FRAGMENT) {
+		if ((void *)(fragment + 1) > end || (fragment->place & IP6_OFFSET_MASK))
+			return NULL;
+		packet->protocol = fragment->next_header;
+		packet->first_fragment = !!(fragment->place & IP6_MORE_FRAGMENTS);
+		header_length += sizeof(*fragment);
+	}
+	if (length < header_length + sizeof(struct udphdr) || length > 0xffff)
 		return NULL;
 
 	__builtin_memcpy(&packet->source, &ip->saddr, sizeof(packet->source));
 	__builtin_memcpy(&packet->destination, &ip->daddr, sizeof(packet->destination));
 	packet->length = length;
-	packet->protocol = ip->nexthdr;
 	packet->ttl = ip->hop_limit;
-	packet->first_fragment = 0;
-	packet->l4_offset = sizeof(struct ethhdr) + sizeof(*ip);
+	packet->l4_offset = sizeof(struct ethhdr) + header_length;
 	headers->ip = ip;
-	return ip + 1;
+	return (void *)ip + header_length;
 }
 
 #endif
