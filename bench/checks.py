@@ -154,6 +154,9 @@ def cluster(targets: int, *, interval: float, http: bool) -> Cluster:
         key=b"",
         hook=Hook.AUTO,
         max_connections=1024,
+        max_connections_ipv6=1024,
+        max_virtual_servers=1,
+        max_real_servers=4096,
     )
 
 

@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum shoal_limit {
-	SHOAL_ABI_VERSION = 2,
+	SHOAL_ABI_VERSION = 3,
 	SHOAL_BUCKET_SLOTS = 8,		/* connections in a bucket; 8 x 64 bytes never cross a page */
 	SHOAL_PROBE_BUCKETS = 5,	/* buckets that a connection may stand in */
 	SHOAL_MAX_PER_SERVICE = 1024,	/* destinations of one service */
@@ -41,7 +41,7 @@ enum shoal_state {
 	SHOAL_LISTEN = 12,
 	SHOAL_SYNACK = 13,
 	SHOAL_UDP = 14,
-	SHOAL_STATES = 15,
+	SHOAL_STATES = 15,		/* at most 32: settings.timeout_ticks */
 };
 
 /* Second byte of a connection's word. */
@@ -83,6 +83,16 @@ enum shoal_destination_flag {
 enum shoal_interface_flag {
 	SHOAL_PEER_REDIRECT = 1,	/* a veth whose other end is in another namespace of this host */
 	SHOAL_XDP_TARGET = 2,		/* its driver takes frames that XDP redirects */
+	SHOAL_FROM_STACK = 4,		/* its frames come from a local stack (veth), so XDP must not transmit on it */
+};
+
+/* Programs that others go on to by tail call: their places in the hook's program array. */
+enum shoal_program {
+	SHOAL_PROGRAM_IPV6 = 0,		/* what the entry does for IPv4 */
+	SHOAL_PROGRAM_IPV6_LOCAL = 1,	/* the same for frames from a local stack (XDP only) */
+	SHOAL_PROGRAM_OPEN4 = 2,	/* what is not of an established connection */
+	SHOAL_PROGRAM_OPEN6 = 3,
+	SHOAL_PROGRAMS = 16,
 };
 
 /* Why a packet was dropped; the names are shoal.dataplane.base.Drop. */
@@ -95,7 +105,16 @@ enum shoal_drop {
 	SHOAL_NO_ROUTE = 5,
 	SHOAL_LEASE_EXPIRED = 6,
 	SHOAL_INTERNAL = 7,
-	SHOAL_DROPS = 8,
+	SHOAL_DROPS = 8,		/* at most 32: service_counters.drops */
+};
+
+struct address4 {
+	__be32 word;
+};
+
+/* An IPv6 address; where either family may stand, an IPv4 address is mapped into it (RFC 4291 2.5.5.2). */
+struct address6 {
+	__be32 word[4];
 };
 
 struct next_hop {
@@ -111,12 +130,12 @@ struct next_hop {
 struct connection4 {
 	__u32 word;
 	__u32 expires;			/* tick */
-	__be32 client;
-	__be32 virtual_address;
-	__be32 real;
+	struct address4 client;
+	struct address4 virtual_address;
+	struct address4 inside;		/* whom replies come from: the real server */
 	__be16 client_port;
 	__be16 virtual_port;
-	__be16 real_port;
+	__be16 inside_port;
 	__u8 protocol;
 	__u8 method;			/* enum shoal_method; it stays that of the connection's beginning */
 	__u32 destination;
@@ -124,7 +143,8 @@ struct connection4 {
 	__u16 port_delta;		/* and what its port adds to that of the TCP or UDP header */
 	struct next_hop client_hop;
 	__u32 client_hop_tick;
-	__u32 client_hop_flags;		/* enum shoal_interface_flag of the interface towards the client */
+	__u16 client_hop_flags;		/* enum shoal_interface_flag of the interface towards the client */
+	__u16 client_hop_mtu;
 	__u32 spilled;			/* slot 0 only: connections of this bucket that stand in another */
 };
 
@@ -132,18 +152,48 @@ struct bucket4 {
 	struct connection4 slot[8];
 };
 
+/* One IPv6 connection: two cache lines, of which a search reads the first. */
+struct connection6 {
+	__u32 word;
+	__u32 expires;
+	struct address6 client;
+	struct address6 virtual_address;
+	__be16 client_port;
+	__be16 virtual_port;
+	__be16 inside_port;
+	__u8 protocol;
+	__u8 method;
+	__u32 destination;
+	__u16 address_delta;
+	__u16 port_delta;
+	__u32 spilled;
+	__u32 reserved;
+	struct address6 inside;
+	struct next_hop client_hop;
+	__u32 client_hop_tick;
+	__u16 client_hop_flags;
+	__u16 client_hop_mtu;
+	__u32 reserved_too[6];
+};
+
+struct bucket6 {
+	struct connection6 slot[8];
+};
+
 /* A real server of a service, by destination number. */
 struct destination {
-	__be32 address;
+	struct address6 address;
 	__be16 port;
 	__u8 flags;
 	__u8 in_use;
 	__u32 service;
 	__u32 hop_tick;
 	struct next_hop hop;
-	__u32 hop_flags;
-	__u32 method;			/* enum shoal_method of its new connections */
-	__u32 reserved[6];
+	__u16 hop_flags;
+	__u16 hop_mtu;
+	__u8 method;			/* enum shoal_method of its new connections */
+	__u8 reserved[3];
+	__u32 reserved_too[2];
 };
 
 /* A destination's connections, by the same number: eight to a cache line. */
@@ -177,7 +227,7 @@ struct service_config {
 /* lblc: which destination a virtual address of a service was given. */
 struct locality_key {
 	__u32 service;
-	__be32 address;
+	struct address6 address;
 };
 
 struct locality {
@@ -192,7 +242,7 @@ struct service {
 };
 
 struct listener_key {
-	__be32 address;
+	struct address6 address;
 	__be16 port;
 	__u8 protocol;
 	__u8 reserved;
@@ -204,7 +254,7 @@ struct listener {
 
 /* Of a real server that serves exactly one listener of its protocol: what its packets are called outside. */
 struct reverse {
-	__be32 virtual_address;
+	struct address6 virtual_address;
 	__be16 virtual_port;
 	__u16 reserved;
 	__u32 destination;
@@ -221,19 +271,25 @@ struct destination_counters {
 /* Number 0 is for what belongs to no service. */
 struct service_counters {
 	__u64 connections;
-	__u64 drops[8];
+	__u64 drops[32];
 };
 
 struct settings {
 	__u64 hash_seed;
 	__u32 abi_version;
-	__u32 n_buckets;
-	__u32 timeout_ticks[16];	/* by enum shoal_state */
+	__u32 n_buckets4;
+	__u32 n_buckets6;
+	__u32 reserved;
+	__u32 timeout_ticks[32];	/* by enum shoal_state */
 	__u64 n_macs;			/* 0: frames to any address are taken */
 	__u64 macs[8];			/* of the interfaces, in the low 48 bits as they stand in a frame */
 };
 
-/* Bits by a hash of an address: whether it may be a listener's or a real server's. Never a false no. */
+/*
+ * Bits by a hash of an address: whether it may be a listener's or a real server's. Never a false no.
+ * The bit is (fold * 0x9e3779b1) >> 16, where fold is an IPv4 address as it lies in memory, or the exclusive or of the
+ * four words of an IPv6 address.
+ */
 struct address_filter {
 	__u64 virtual_addresses[1024];
 	__u64 real_addresses[1024];
@@ -245,7 +301,7 @@ struct ownership {
 	__u64 handover_until;
 	__u32 n_addresses;
 	__u32 reserved;
-	__be32 addresses[1000];
+	struct address6 addresses[1000];
 };
 
 struct sweep_arguments {

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The TC entry: socket buffers on ingress. It can do everything, so it also serves what the XDP entry passes on. */
+/*
+ * The TC programs: socket buffers on ingress. They can do everything, so they also serve what XDP passes on.
+ * The entry is that of IPv4; frames of IPv6 go on to the same program compiled for that family.
+ */
 #define SHOAL_CONTEXT struct __sk_buff
+#define FRAME_BEGIN offsetof(struct __sk_buff, data)
+#define FRAME_END offsetof(struct __sk_buff, data_end)
 #include <linux/if_packet.h>
 #include <stddef.h>
 #include <linux/pkt_cls.h>
 #include "verdict.h"
+#include "programs.h"
+
+PROGRAM_ARRAY(programs_tc);
 
 static __always_inline __u32 ingress_interface(const struct __sk_buff *context)
 {
@@ -44,34 +52,84 @@ static __always_inline void mend_l4_checksum(struct __sk_buff *context, const st
 		bpf_l4_csum_replace(context, offset, 0, rewrite->port_delta, flags);
 }
 
-#include "flow.h"
+#include "established.h"
+#include "opening.h"
+
+static __always_inline int resolve(const struct route *route)
+{
+	struct bpf_redir_neigh gateway = { .nh_family = route->gateway_family };
+
+	__builtin_memcpy(gateway.ipv6_nh, route->gateway, sizeof(gateway.ipv6_nh));
+	return bpf_redirect_neigh(route->hop.ifindex, &gateway, sizeof(gateway), 0);
+}
+
+static __always_inline int verdict_of(struct __sk_buff *context, int outcome, const struct route *route)
+{
+	switch (outcome) {
+	case OUTCOME_OPEN:
+		bpf_tail_call(context, &programs_tc, PROGRAM_OPEN);
+		return TC_ACT_OK;
+	case OUTCOME_DROP:
+		return TC_ACT_SHOT;
+	case OUTCOME_SEND:
+		if (route->flags & SHOAL_PEER_REDIRECT)
+			return bpf_redirect_peer(route->hop.ifindex, 0);
+		return bpf_redirect(route->hop.ifindex, 0);
+	case OUTCOME_RESOLVE:
+		return resolve(route);
+	default:
+		return TC_ACT_OK;
+	}
+}
+
+#if SHOAL_FAMILY == 4
+
+/* A buffer may keep its headers outside of its linear part. */
+static __always_inline void gather_headers(struct __sk_buff *context)
+{
+	if (context->data_end - context->data < DEEPEST_HEADERS && context->data_end - context->data < context->len)
+		bpf_skb_pull_data(context, context->len < DEEPEST_HEADERS ? context->len : DEEPEST_HEADERS);
+}
+
+/* Whether the entry is to look at a frame itself. One of IPv6 has then gone on to that family's program, if there is one. */
+static __always_inline int enters(struct __sk_buff *context)
+{
+	if (context->pkt_type == PACKET_OTHERHOST)
+		return 0;	/* seen only because the NIC is in promiscuous mode */
+	gather_headers(context);
+	if (is_of_ethertype(context, bpf_htons(ETH_P_IPV6))) {
+		bpf_tail_call(context, &programs_tc, SHOAL_PROGRAM_IPV6);
+		return 0;
+	}
+	return 1;
+}
+
+#else
+
+static __always_inline int enters(struct __sk_buff *context)
+{
+	return 1;	/* the entry has seen to that */
+}
+
+#endif
 
 SEC("tc")
 int shoal_tc(struct __sk_buff *context)
 {
 	struct route route = {};
 
-	if (context->pkt_type == PACKET_OTHERHOST)
-		return TC_ACT_OK;	/* seen only because the NIC is in promiscuous mode */
-	/* a buffer may keep its headers outside of its linear part */
-	if (context->data_end - context->data < DEEPEST_HEADERS && context->data_end - context->data < context->len)
-		bpf_skb_pull_data(context, context->len < DEEPEST_HEADERS ? context->len : DEEPEST_HEADERS);
-
-	switch (balance(context, &route)) {
-	case OUTCOME_DROP:
-		return TC_ACT_SHOT;
-	case OUTCOME_SEND:
-		if (route.flags & SHOAL_PEER_REDIRECT)
-			return bpf_redirect_peer(route.hop.ifindex, 0);
-		return bpf_redirect(route.hop.ifindex, 0);
-	case OUTCOME_RESOLVE: {
-		struct bpf_redir_neigh gateway = { .nh_family = AF_INET, .ipv4_nh = route.gateway };
-
-		return bpf_redirect_neigh(route.hop.ifindex, &gateway, sizeof(gateway), 0);
-	}
-	default:
+	if (!enters(context))
 		return TC_ACT_OK;
-	}
+	int outcome = balance_established(context, &route);
+	return verdict_of(context, outcome, &route);
+}
+
+SEC("tc")
+int shoal_tc_open(struct __sk_buff *context)
+{
+	struct scratch *scratch = get_scratch();
+
+	return scratch ? verdict_of(context, balance_opening(context, scratch), &scratch->route) : TC_ACT_OK;
 }
 
 char shoal_license[] SEC("license") = "GPL";

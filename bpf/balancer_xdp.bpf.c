@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The XDP entries: frames as a driver receives them. What XDP cannot do it passes on to the TC entry, unrewritten. */
+/*
+ * The XDP programs: frames as a driver receives them. What XDP cannot do it passes on to the TC programs, unrewritten.
+ * The entries are those of IPv4; frames of IPv6 go on to the same programs compiled for that family.
+ */
 #define SHOAL_CONTEXT struct xdp_md
+#define FRAME_BEGIN offsetof(struct xdp_md, data)
+#define FRAME_END offsetof(struct xdp_md, data_end)
+#include <stddef.h>
 #include "verdict.h"
+#include "programs.h"
+
+PROGRAM_ARRAY(programs_xdp);
 
 static __always_inline __u32 ingress_interface(const struct xdp_md *context)
 {
@@ -23,13 +32,53 @@ static __always_inline int can_send(const struct xdp_md *context, const struct r
 	       (route->hop.ifindex == ingress_interface(context) || route->flags & SHOAL_XDP_TARGET);
 }
 
+static __always_inline void mend_l4_checksum(struct xdp_md *context, const struct headers *headers,
+					     const struct packet *packet, const struct rewrite *rewrite)
+{
+	__u16 *check = headers->check;
+
+	if (packet->protocol == IPPROTO_UDP && !*check)
+		return;		/* the sender uses none (RFC 768) */
+	__u16 mended = csum_apply(*check, (__u32)rewrite->address_delta + rewrite->port_delta);
+	if (packet->protocol == IPPROTO_UDP && !mended)
+		mended = 0xffff;
+	*check = mended;
+}
+
+#include "established.h"
+#include "opening.h"
+#include "partial_checksum.h"
+
+/*
+ * A frame that a veth transmits (XDP_TX) lies in its peer's ring for ever unless the peer runs XDP too
+ * (veth_xdp_flush(), drivers/net/veth.c); one that is redirected to it is delivered.
+ */
+static __always_inline int verdict_of(struct xdp_md *context, int outcome, const struct route *route)
+{
+	switch (outcome) {
+	case OUTCOME_OPEN:
+		bpf_tail_call(context, &programs_xdp, PROGRAM_OPEN);
+		return XDP_PASS;
+	case OUTCOME_DROP:
+		return XDP_DROP;
+	case OUTCOME_SEND:
+		if (route->hop.ifindex == ingress_interface(context) && !(route->flags & SHOAL_FROM_STACK))
+			return XDP_TX;
+		return bpf_redirect(route->hop.ifindex, 0);
+	default:
+		return XDP_PASS;
+	}
+}
+
+#if SHOAL_FAMILY == 4
+
 /*
  * A NIC in promiscuous mode (under a bridge, or watched by tcpdump) also receives what is for others. XDP is not told
  * which is which, as TC is.
  */
 static __always_inline int is_for_us(const struct xdp_md *context)
 {
-	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
+	void *data = frame_begin(context), *end = frame_end(context);
 	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
 	__u64 mac;
 
@@ -47,60 +96,57 @@ static __always_inline int is_for_us(const struct xdp_md *context)
 	return 0;
 }
 
-static __always_inline void mend_l4_checksum(struct xdp_md *context, const struct headers *headers,
-					     const struct packet *packet, const struct rewrite *rewrite)
+/* Whether an entry is to look at a frame itself. One of IPv6 has then gone on to that family's program, if there is one. */
+static __always_inline int enters(struct xdp_md *context, enum shoal_program of_ipv6)
 {
-	__u16 *check = headers->check;
-
-	if (packet->protocol == IPPROTO_UDP && !*check)
-		return;		/* the sender uses none (RFC 768) */
-	__u16 mended = csum_apply(*check, (__u32)rewrite->address_delta + rewrite->port_delta);
-	if (packet->protocol == IPPROTO_UDP && !mended)
-		mended = 0xffff;
-	*check = mended;
+	if (!is_for_us(context))
+		return 0;
+	if (is_of_ethertype(context, bpf_htons(ETH_P_IPV6))) {
+		bpf_tail_call(context, &programs_xdp, of_ipv6);
+		return 0;
+	}
+	return 1;
 }
 
-#include "flow.h"
-#include "partial_checksum.h"
+#else
 
-static __always_inline int verdict_of(const struct xdp_md *context, int outcome, const struct route *route)
+static __always_inline int enters(struct xdp_md *context, enum shoal_program of_ipv6)
 {
-	if (outcome == OUTCOME_PASS)
-		return XDP_PASS;
-	if (outcome == OUTCOME_DROP)
-		return XDP_DROP;
-	if (route->hop.ifindex == ingress_interface(context))
-		return XDP_TX;
-	return bpf_redirect(route->hop.ifindex, 0);
+	return 1;	/* an entry has seen to that */
 }
+
+#endif
 
 SEC("xdp")
 int shoal_xdp(struct xdp_md *context)
 {
 	struct route route = {};
 
-	if (!is_for_us(context))
+	if (!enters(context, SHOAL_PROGRAM_IPV6))
 		return XDP_PASS;
-	int outcome = balance(context, &route);
+	int outcome = balance_established(context, &route);
 	return verdict_of(context, outcome, &route);
 }
 
-/*
- * For interfaces whose frames come from a local stack (veth): their checksums may still be unfinished. And a frame that
- * a veth transmits (XDP_TX) lies in its peer's ring for ever unless the peer runs XDP too (veth_xdp_flush(),
- * drivers/net/veth.c); one that is redirected to it is delivered.
- */
+/* For interfaces whose frames come from a local stack (veth): their checksums may still be unfinished. */
 SEC("xdp")
 int shoal_xdp_local(struct xdp_md *context)
 {
 	struct route route = {};
 
-	if (!is_for_us(context))
+	if (!enters(context, SHOAL_PROGRAM_IPV6_LOCAL))
 		return XDP_PASS;
 	complete_partial_checksum(context);
-	int outcome = balance(context, &route);
-	int verdict = verdict_of(context, outcome, &route);
-	return verdict == XDP_TX ? bpf_redirect(route.hop.ifindex, 0) : verdict;
+	int outcome = balance_established(context, &route);
+	return verdict_of(context, outcome, &route);
+}
+
+SEC("xdp")
+int shoal_xdp_open(struct xdp_md *context)
+{
+	struct scratch *scratch = get_scratch();
+
+	return scratch ? verdict_of(context, balance_opening(context, scratch), &scratch->route) : XDP_PASS;
 }
 
 char shoal_license[] SEC("license") = "GPL";

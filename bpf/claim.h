@@ -8,7 +8,7 @@
 static __always_inline void note_spill(__u32 hash, __u32 n_buckets)
 {
 	__u32 home = bucket_index(hash, 0, n_buckets);
-	struct bucket4 *bucket = bpf_map_lookup_elem(&connections4, &home);
+	struct bucket *bucket = bpf_map_lookup_elem(&connection_table, &home);
 
 	if (bucket)
 		__sync_fetch_and_add(&bucket->slot[0].spilled, 1);
@@ -18,7 +18,7 @@ static __always_inline void note_spill(__u32 hash, __u32 n_buckets)
  * Take an entry for writing: FREE, or DEAD and rested, or (victim) half-open and live.
  * Returns the word to publish from, with the next generation and state BUSY; 0 when another CPU was faster.
  */
-static __always_inline __u32 claim(struct connection4 *c, __u32 word, const struct settings *table)
+static __always_inline __u32 claim(struct connection *c, __u32 word, const struct settings *table)
 {
 	__u32 busy = NEXT_GENERATION(word) | SHOAL_BUSY;
 
@@ -32,7 +32,7 @@ static __always_inline __u32 claim(struct connection4 *c, __u32 word, const stru
 }
 
 /* The entry, if it is free or rested or has run out long ago. Returns the word to publish from, or 0. */
-static __always_inline __u32 claim_if_idle(struct connection4 *c, __u32 now, const struct settings *table)
+static __always_inline __u32 claim_if_idle(struct connection *c, __u32 now, const struct settings *table)
 {
 	__u32 word = READ_ONCE(c->word);
 
@@ -51,7 +51,7 @@ static __always_inline __u32 claim_if_idle(struct connection4 *c, __u32 now, con
 /* The oldest half-open connection of a bucket gives way. */
 static __always_inline __u64 claim_half_open(__u32 index, const struct settings *table)
 {
-	struct bucket4 *bucket = bpf_map_lookup_elem(&connections4, &index);
+	struct bucket *bucket = bpf_map_lookup_elem(&connection_table, &index);
 	__u32 oldest = 0, oldest_word = 0, oldest_expires = 0;
 
 	if (!bucket)
@@ -81,8 +81,8 @@ __noinline __u64 claim_place(__u32 hash, __u32 now)
 	if (!table)
 		return NOWHERE;
 	for (__u32 turn = 0; turn < SHOAL_PROBE_BUCKETS; turn++) {
-		__u32 index = bucket_index(hash, turn, table->n_buckets);
-		struct bucket4 *bucket = bpf_map_lookup_elem(&connections4, &index);
+		__u32 index = bucket_index(hash, turn, n_buckets_of(table));
+		struct bucket *bucket = bpf_map_lookup_elem(&connection_table, &index);
 
 		if (!bucket)
 			return NOWHERE;
@@ -92,15 +92,15 @@ __noinline __u64 claim_place(__u32 hash, __u32 now)
 			if (!claim_if_idle(&bucket->slot[slot], now, table))
 				continue;
 			if (turn)
-				note_spill(hash, table->n_buckets);
+				note_spill(hash, n_buckets_of(table));
 			return (__u64)index * SHOAL_BUCKET_SLOTS + slot;
 		}
 	}
-	return claim_half_open(bucket_index(hash, 0, table->n_buckets), table);
+	return claim_half_open(bucket_index(hash, 0, n_buckets_of(table)), table);
 }
 
 /* Make a claimed entry visible. An exchange is a full barrier: whoever sees the state sees the fields. */
-static __always_inline void publish(struct connection4 *c, int is_spilled, __u32 state)
+static __always_inline void publish(struct connection *c, int is_spilled, __u32 state)
 {
 	__u32 flags = is_spilled ? SHOAL_SPILLED << 8 : 0;
 

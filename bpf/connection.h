@@ -39,9 +39,9 @@ static __always_inline int passed(__u32 deadline, __u32 now)
 	return (__s32)(deadline - now) <= 0;
 }
 
-static __always_inline __u32 connection_hash(__be32 client, __be16 port, __u8 protocol, __u64 seed)
+static __always_inline __u32 connection_hash(const struct ip_address *client, __be16 port, __u8 protocol, __u64 seed)
 {
-	__u64 x = ((__u64)client << 32 | (__u32)port << 16 | protocol) ^ seed;
+	__u64 x = hash_input(client, seed) ^ ((__u32)port << 16 | protocol);
 
 	x *= 0x9e3779b97f4a7c15ull;
 	x ^= x >> 32;
@@ -57,23 +57,17 @@ static __always_inline __u32 bucket_index(__u32 hash, __u32 turn, __u32 n_bucket
 	return (__u64)point * n_buckets >> 32;
 }
 
-static __always_inline __u64 pair_of(__be32 client, __be32 virtual_address)
+static __always_inline int matches_client(const struct connection *c, const struct packet *packet)
 {
-	return (__u64)virtual_address << 32 | client;
-}
-
-static __always_inline int matches_client(const struct connection4 *c, const struct packet *packet)
-{
-	return *(const __u64 *)&c->client == pair_of(packet->source, packet->destination) &&
-	       c->client_port == packet->source_port && c->virtual_port == packet->destination_port &&
-	       c->protocol == packet->protocol;
+	return has_addresses(c, &packet->source, &packet->destination) && c->client_port == packet->source_port &&
+	       c->virtual_port == packet->destination_port && c->protocol == packet->protocol;
 }
 
 /* Under direct routing the real server speaks for itself: what its own address sends is no reply of a connection. */
-static __always_inline int matches_server(const struct connection4 *c, const struct packet *packet)
+static __always_inline int matches_server(const struct connection *c, const struct packet *packet)
 {
-	return c->client == packet->destination && c->real == packet->source &&
-	       c->client_port == packet->destination_port && c->real_port == packet->source_port &&
+	return same_address(&c->client, &packet->destination) && same_address(&c->inside, &packet->source) &&
+	       c->client_port == packet->destination_port && c->inside_port == packet->source_port &&
 	       c->protocol == packet->protocol && c->method == SHOAL_NAT;
 }
 
@@ -86,11 +80,11 @@ static __always_inline __u32 slot_index(__u32 hash, __u32 turn)
 	return (hash + turn) % SHOAL_BUCKET_SLOTS;
 }
 
-static __always_inline struct connection4 *find_in(struct bucket4 *bucket, const struct packet *packet, __u32 hash,
+static __always_inline struct connection *find_in(struct bucket *bucket, const struct packet *packet, __u32 hash,
 						    enum direction direction)
 {
 	for (__u32 turn = 0; turn < SHOAL_BUCKET_SLOTS; turn++) {
-		struct connection4 *c = &bucket->slot[slot_index(hash, turn)];
+		struct connection *c = &bucket->slot[slot_index(hash, turn)];
 		int match = direction == FROM_CLIENT ? matches_client(c, packet) : matches_server(c, packet);
 
 		if (match && IS_LIVE(READ_ONCE(c->word)))
@@ -105,10 +99,10 @@ static __always_inline struct connection4 *find_in(struct bucket4 *bucket, const
  */
 #define NOWHERE (~0ull)
 
-static __always_inline struct connection4 *entry_at(__u64 place)
+static __always_inline struct connection *entry_at(__u64 place)
 {
 	__u32 index = place / SHOAL_BUCKET_SLOTS;
-	struct bucket4 *bucket = bpf_map_lookup_elem(&connections4, &index);
+	struct bucket *bucket = bpf_map_lookup_elem(&connection_table, &index);
 
 	if (!bucket)
 		return NULL;
@@ -123,8 +117,8 @@ __noinline __u64 find_elsewhere(const struct packet *packet, __u32 hash, __u32 n
 		return NOWHERE;
 	for (__u32 turn = 1; turn < SHOAL_PROBE_BUCKETS; turn++) {
 		__u32 index = bucket_index(hash, turn, n_buckets);
-		struct bucket4 *bucket = bpf_map_lookup_elem(&connections4, &index);
-		struct connection4 *c = bucket ? find_in(bucket, packet, hash, direction) : NULL;
+		struct bucket *bucket = bpf_map_lookup_elem(&connection_table, &index);
+		struct connection *c = bucket ? find_in(bucket, packet, hash, direction) : NULL;
 
 		if (c)
 			return (__u64)index * SHOAL_BUCKET_SLOTS + (c - bucket->slot);
@@ -132,15 +126,15 @@ __noinline __u64 find_elsewhere(const struct packet *packet, __u32 hash, __u32 n
 	return NOWHERE;
 }
 
-static __always_inline struct connection4 *find_connection(const struct packet *packet, __u32 hash, __u32 n_buckets,
+static __always_inline struct connection *find_connection(const struct packet *packet, __u32 hash, __u32 n_buckets,
 							    enum direction direction)
 {
 	__u32 index = bucket_index(hash, 0, n_buckets);
-	struct bucket4 *home = bpf_map_lookup_elem(&connections4, &index);
+	struct bucket *home = bpf_map_lookup_elem(&connection_table, &index);
 
 	if (!home)
 		return NULL;
-	struct connection4 *c = find_in(home, packet, hash, direction);
+	struct connection *c = find_in(home, packet, hash, direction);
 	if (c || !READ_ONCE(home->slot[0].spilled))
 		return c;
 	__u64 place = find_elsewhere(packet, hash, n_buckets, direction);
@@ -156,7 +150,7 @@ static __always_inline void count_load(__u32 destination, __u32 state, __u32 amo
 }
 
 /* Whoever moves the word from live to DEAD takes the connection out of the counts. */
-static __always_inline int kill_connection(struct connection4 *c, __u32 word, __u32 now)
+static __always_inline int kill_connection(struct connection *c, __u32 word, __u32 now)
 {
 	if (__sync_val_compare_and_swap(&c->word, word, (word & ~0xffu) | SHOAL_DEAD) != word)
 		return 0;
@@ -165,11 +159,11 @@ static __always_inline int kill_connection(struct connection4 *c, __u32 word, __
 	return 1;
 }
 
-static __always_inline __u32 home_of(const struct connection4 *c, const struct settings *table)
+static __always_inline __u32 home_of(const struct connection *c, const struct settings *table)
 {
-	__u32 hash = connection_hash(c->client, c->client_port, c->protocol, table->hash_seed);
+	__u32 hash = connection_hash(&c->client, c->client_port, c->protocol, table->hash_seed);
 
-	return bucket_index(hash, 0, table->n_buckets);
+	return bucket_index(hash, 0, n_buckets_of(table));
 }
 
 /* After an entry outside its home bucket has rested: its home no longer has to look for it. */
@@ -177,19 +171,19 @@ static __always_inline void forget_spill(__u32 word, __u32 home)
 {
 	if (!(FLAGS_OF(word) & SHOAL_SPILLED))
 		return;
-	struct bucket4 *bucket = bpf_map_lookup_elem(&connections4, &home);
+	struct bucket *bucket = bpf_map_lookup_elem(&connection_table, &home);
 
 	if (bucket)
 		__sync_fetch_and_add(&bucket->slot[0].spilled, -1);
 }
 
-static __always_inline int has_rested(const struct connection4 *c, __u32 word, __u32 now)
+static __always_inline int has_rested(const struct connection *c, __u32 word, __u32 now)
 {
 	return STATE_OF(word) == SHOAL_DEAD && passed(READ_ONCE(c->expires) + SHOAL_GRACE_TICKS, now);
 }
 
 /* The packet's effect on the state machine and the deadline. */
-static __always_inline void advance(struct connection4 *c, __u32 word, __u8 event, enum direction direction, __u32 now,
+static __always_inline void advance(struct connection *c, __u32 word, __u8 event, enum direction direction, __u32 now,
 				    const struct settings *table)
 {
 	__u32 state = STATE_OF(word), next = state;
@@ -203,7 +197,7 @@ static __always_inline void advance(struct connection4 *c, __u32 word, __u8 even
 		count_load(c->destination, state, -1);
 		count_load(c->destination, next, 1);
 	}
-	__u32 expires = now + table->timeout_ticks[next & 15];
+	__u32 expires = now + table->timeout_ticks[next & 31];
 	if (c->expires != expires)
 		WRITE_ONCE(c->expires, expires);
 }

@@ -9,7 +9,7 @@ struct slice {
 	struct sweep_arguments *totals;
 };
 
-static __always_inline void sweep_entry(struct connection4 *c, __u32 now, const struct settings *table,
+static __always_inline void sweep_entry(struct connection *c, __u32 now, const struct settings *table,
 					struct sweep_arguments *totals)
 {
 	__u32 word = READ_ONCE(c->word);
@@ -33,7 +33,7 @@ static __always_inline void sweep_entry(struct connection4 *c, __u32 now, const 
 static long sweep_bucket(__u64 i, struct slice *slice)
 {
 	__u32 index = slice->first + i;
-	struct bucket4 *bucket = bpf_map_lookup_elem(&connections4, &index);
+	struct bucket *bucket = bpf_map_lookup_elem(&connection_table, &index);
 	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
 
 	if (!bucket || !table)
@@ -61,11 +61,11 @@ struct list_slice {
 	struct list_arguments *totals;
 };
 
-/* Copies one entry to listing[at] if it is live. Global, so that the verifier does not follow every count. */
+/* Copies one entry to its place in the listing if it is live. Global, so that the verifier does not follow every count. */
 __noinline int list_one(__u64 place, __u32 at, __u32 now)
 {
-	const struct connection4 *c = entry_at(place);
-	struct connection4 *out = bpf_map_lookup_elem(&listing, &at);
+	const struct connection *c = entry_at(place);
+	struct connection *out = bpf_map_lookup_elem(&listing_table, &at);
 
 	if (!c || !out || !IS_LIVE(READ_ONCE(c->word)) || passed(READ_ONCE(c->expires), now))
 		return 0;
@@ -87,7 +87,7 @@ static long list_entry(__u64 i, struct list_slice *slice)
 	return 0;
 }
 
-/* Live connections from first_bucket on into "listing", as many as it holds; next_bucket is where to go on. */
+/* Live connections from first_bucket on into the listing, as many as it holds; next_bucket is where to go on. */
 SEC("syscall")
 int shoal_list(struct list_arguments *arguments)
 {

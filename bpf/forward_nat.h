@@ -4,27 +4,24 @@
 #define SHOAL_FORWARD_NAT_H
 #include "next_hop.h"
 
-/* TTL - 1 as a change of the 16-bit word that it shares with the protocol. */
-#define TTL_DELTA bpf_htons(0xfeff)
-
 struct rewrite {
-	__be32 address;
+	struct ip_address address;
 	__be16 port;
 	__u16 address_delta;
 	__u16 port_delta;
 };
 
-static __always_inline struct rewrite rewrite_towards_server(const struct connection4 *c)
+static __always_inline struct rewrite rewrite_towards_server(const struct connection *c)
 {
 	return (struct rewrite){
-		.address = c->real,
-		.port = c->real_port,
+		.address = c->inside,
+		.port = c->inside_port,
 		.address_delta = c->address_delta,
 		.port_delta = c->port_delta,
 	};
 }
 
-static __always_inline struct rewrite rewrite_towards_client(const struct connection4 *c)
+static __always_inline struct rewrite rewrite_towards_client(const struct connection *c)
 {
 	return (struct rewrite){
 		.address = c->virtual_address,
@@ -35,13 +32,12 @@ static __always_inline struct rewrite rewrite_towards_client(const struct connec
 }
 
 /*
- * What every forwarding method does: MACs, and TTL with the IP checksum (a router takes one from the TTL, RFC 1812
- * 5.3.1; so does ip_vs_xmit.c). delta: what else has changed in the IP header.
+ * What every forwarding method does: MACs, and TTL or hop limit (a router takes one from it, RFC 1812 5.3.1, RFC 8200
+ * section 3; so does ip_vs_xmit.c). delta: what else has changed in the IP header.
  */
 static __always_inline void hop_on(const struct headers *headers, const struct next_hop *hop, __u32 delta)
 {
-	headers->ip->ttl--;
-	headers->ip->check = csum_apply(headers->ip->check, delta + TTL_DELTA);
+	age(headers->ip, delta);
 	__builtin_memcpy(headers->eth->h_dest, hop->destination_mac, 6);
 	__builtin_memcpy(headers->eth->h_source, hop->source_mac, 6);
 }
@@ -50,13 +46,11 @@ static __always_inline void hop_on(const struct headers *headers, const struct n
 static __always_inline void rewrite_headers(const struct headers *headers, const struct rewrite *rewrite,
 					    enum direction direction, const struct next_hop *hop)
 {
-	struct iphdr *ip = headers->ip;
-
 	if (direction == FROM_CLIENT) {
-		ip->daddr = rewrite->address;
+		set_destination(headers->ip, &rewrite->address);
 		headers->ports[1] = rewrite->port;
 	} else {
-		ip->saddr = rewrite->address;
+		set_source(headers->ip, &rewrite->address);
 		headers->ports[0] = rewrite->port;
 	}
 	hop_on(headers, hop, rewrite->address_delta);

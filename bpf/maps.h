@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The maps. Every object declares all of them; the loader pins them by name, so all objects share one set.
+ * The maps. Every object declares all of them, but the connections of the other family; the loader pins them by name,
+ * so all objects share one set.
  * BPF_F_MMAPABLE lets lvsd read and write a table as memory; it also begins the values on a page boundary, which is
  * what makes a connection exactly one cache line.
  */
@@ -8,7 +9,7 @@
 #define SHOAL_MAPS_H
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
-#include "abi.h"
+#include "family.h"
 
 #define TABLE(name_, value_, n_)                     \
 	struct {                                     \
@@ -36,7 +37,8 @@
 	} name_ SEC(".maps")
 
 /* For what may be forgotten at any time. */
-#define CACHE(name_, key_, value_, n_)                	struct {                                      \
+#define CACHE(name_, key_, value_, n_)            \
+	struct {                                  \
 		__uint(type, BPF_MAP_TYPE_LRU_HASH);  \
 		__uint(max_entries, n_);              \
 		__type(key, key_);                    \
@@ -44,7 +46,7 @@
 	} name_ SEC(".maps")
 
 /* The sizes are defaults; the loader sets what the configuration asks for. */
-TABLE(connections4, struct bucket4, 1024);
+TABLE(connection_table, struct bucket, 1024);
 TABLE(destinations, struct destination, 4096);
 TABLE(loads, struct load, 4096);
 TABLE(services, struct service, 257);
@@ -54,7 +56,7 @@ TABLE(rings, __u32, 2097152);
 TABLE(settings, struct settings, 1);
 TABLE(filter, struct address_filter, 1);
 TABLE(ownership, struct ownership, 1);
-TABLE(listing, struct connection4, SHOAL_LIST_ENTRIES);
+TABLE(listing_table, struct connection, SHOAL_LIST_ENTRIES);
 COUNTERS(destination_counters, struct destination_counters, 4096);
 COUNTERS(service_counters, struct service_counters, 257);
 DICTIONARY(listeners, struct listener_key, struct listener, 4096);

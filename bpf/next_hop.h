@@ -6,18 +6,28 @@
 #ifndef SHOAL_NEXT_HOP_H
 #define SHOAL_NEXT_HOP_H
 #include "connection.h"
+#include "verdict.h"
 
 #define HOP_TICKS 60		/* 1 s */
-#define AF_INET 2
 
 /* What a packet's way out looks like once it is known. */
 struct route {
 	struct next_hop hop;
-	__u32 flags;		/* enum shoal_interface_flag */
-	__be32 gateway;		/* whom the neighbour layer must resolve */
+	__u16 flags;			/* enum shoal_interface_flag */
+	__u16 mtu;
+	__u32 gateway_family;		/* whom the neighbour layer must resolve: AF_INET or AF_INET6, which may differ */
+	__be32 gateway[4];		/* from the packet's (RFC 5549) */
 };
 
-static __always_inline __u32 interface_flags(__u32 ifindex)
+/* Where a way is remembered. */
+struct way {
+	struct next_hop *hop;
+	__u32 *tick;
+	__u16 *flags;
+	__u16 *mtu;
+};
+
+static __always_inline __u16 interface_flags(__u32 ifindex)
 {
 	const __u32 *flags = bpf_map_lookup_elem(&interfaces, &ifindex);
 
@@ -27,13 +37,16 @@ static __always_inline __u32 interface_flags(__u32 ifindex)
 static __always_inline enum outcome look_up_route(SHOAL_CONTEXT *context, struct route *route,
 						   struct bpf_fib_lookup *fib)
 {
+	fib->tot_len = 1;		/* asks for the MTU */
 	long answer = bpf_fib_lookup(context, fib, sizeof(*fib), 0);
 
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return OUTCOME_DROP;
 	route->hop.ifindex = fib->ifindex;
 	route->flags = interface_flags(fib->ifindex);
-	route->gateway = fib->ipv4_dst;
+	route->mtu = fib->mtu_result;
+	route->gateway_family = fib->family;
+	__builtin_memcpy(route->gateway, fib->ipv6_dst, sizeof(route->gateway));
 	if (answer == BPF_FIB_LKUP_RET_NO_NEIGH)
 		return OUTCOME_RESOLVE;
 	__builtin_memcpy(route->hop.destination_mac, fib->dmac, 6);
@@ -46,38 +59,38 @@ static __always_inline int leads_elsewhere(SHOAL_CONTEXT *context, const struct 
 {
 	struct route route = {};
 	struct bpf_fib_lookup question = {
-		.family = AF_INET,
+		.family = AF_FAMILY,
 		.l4_protocol = packet->protocol,
 		.ifindex = ingress_interface(context),
-		.ipv4_src = packet->source,
-		.ipv4_dst = packet->destination,
 	};
 
+	ask_for(&question, &packet->source, &packet->destination);
 	return look_up_route(context, &route, &question) != OUTCOME_DROP;
 }
 
 /* The way of a packet of these addresses, from the place where it was remembered or from the kernel. */
-static __always_inline enum outcome find_route(SHOAL_CONTEXT *context, struct route *route, struct next_hop *remembered,
-						__u32 *tick, __u32 *flags, __u32 now, __be32 source, __be32 destination,
-						const struct packet *packet)
+static __always_inline enum outcome find_route(SHOAL_CONTEXT *context, struct route *route, const struct way *way,
+						__u32 now, const struct ip_address *source,
+						const struct ip_address *destination, __u8 protocol)
 {
-	if (remembered->ifindex && now - READ_ONCE(*tick) < HOP_TICKS) {
-		route->hop = *remembered;
-		route->flags = *flags;
+	if (way->hop->ifindex && now - READ_ONCE(*way->tick) < HOP_TICKS) {
+		route->hop = *way->hop;
+		route->flags = *way->flags;
+		route->mtu = *way->mtu;
 		return OUTCOME_SEND;
 	}
 	struct bpf_fib_lookup question = {
-		.family = AF_INET,
-		.l4_protocol = packet->protocol,
+		.family = AF_FAMILY,
+		.l4_protocol = protocol,
 		.ifindex = ingress_interface(context),
-		.ipv4_src = source,
-		.ipv4_dst = destination,
 	};
+	ask_for(&question, source, destination);
 	enum outcome outcome = look_up_route(context, route, &question);
 	if (outcome == OUTCOME_SEND) {
-		*remembered = route->hop;
-		*flags = route->flags;
-		WRITE_ONCE(*tick, now);
+		*way->hop = route->hop;
+		*way->flags = route->flags;
+		*way->mtu = route->mtu;
+		WRITE_ONCE(*way->tick, now);
 	}
 	return outcome;
 }

@@ -4,28 +4,22 @@
 #define SHOAL_OPEN_H
 #include "claim.h"
 #include "ownership.h"
+#include "reopen.h"
 #include "schedule.h"
+#include "scratch.h"
 
 #define NOT_OURS -1
 
 /* Whether another connection of this client port already has what this one's replies would look like. */
-static __always_inline struct connection4 *same_reply(const struct packet *packet, const struct destination *to,
-						       __u32 hash, __u32 n_buckets)
+static __always_inline struct connection *same_reply(const struct packet *packet, const struct destination *to,
+						      __u32 hash, __u32 n_buckets, struct packet *reply)
 {
-	struct packet reply = {
-		.source = to->address,
-		.source_port = to->port,
-		.destination = packet->source,
-		.destination_port = packet->source_port,
-		.protocol = packet->protocol,
-	};
-
-	return find_connection(&reply, hash, n_buckets, FROM_SERVER);
-}
-
-static __always_inline int is_closing(__u32 word)
-{
-	return STATE_OF(word) == SHOAL_TIME_WAIT || STATE_OF(word) == SHOAL_CLOSE;
+	reply->source = unmapped(&to->address);
+	reply->source_port = to->port;
+	reply->destination = packet->source;
+	reply->destination_port = packet->source_port;
+	reply->protocol = packet->protocol;
+	return find_connection(reply, hash, n_buckets, FROM_SERVER);
 }
 
 /* Write and publish the entry of a connection from packet's source to destination number `number`. */
@@ -33,25 +27,27 @@ static __always_inline __u64 add_connection(const struct packet *packet, const s
 					    __u32 hash, __u32 now, __u32 state, const struct settings *table)
 {
 	__u64 place = claim_place(hash, now);
-	struct connection4 *c = place == NOWHERE ? NULL : entry_at(place);
+	struct connection *c = place == NOWHERE ? NULL : entry_at(place);
 
 	if (!c)
 		return NOWHERE;
-	c->expires = now + table->timeout_ticks[state & 15];
+	struct ip_address inside = unmapped(&to->address);
+
+	c->expires = now + table->timeout_ticks[state & 31];
 	c->client = packet->source;
 	c->virtual_address = packet->destination;
-	c->real = to->address;
+	c->inside = inside;
 	c->client_port = packet->source_port;
 	c->virtual_port = packet->destination_port;
-	c->real_port = to->port;
+	c->inside_port = to->port;
 	c->protocol = packet->protocol;
 	c->method = to->method;
 	c->destination = number;
-	c->address_delta = csum_delta32(packet->destination, to->address);
+	c->address_delta = address_change(&packet->destination, &inside);
 	c->port_delta = csum_delta16(packet->destination_port, to->port);
 	c->client_hop.ifindex = 0;
 	count_load(number, state, 1);
-	publish(c, place / SHOAL_BUCKET_SLOTS != bucket_index(hash, 0, table->n_buckets), state);
+	publish(c, place / SHOAL_BUCKET_SLOTS != bucket_index(hash, 0, n_buckets_of(table)), state);
 	return place;
 }
 
@@ -66,17 +62,12 @@ static __always_inline void count_connection(__u32 service, __u32 number)
 		of_destination->connections++;
 }
 
-struct opening {
-	__u64 place;
-	__u32 hash;
-	__u32 now;
-};
-
 /* Whether replies to a new connection would be its own; one that is over and looked the same makes way. */
 static __always_inline int clear_reply(const struct packet *packet, const struct destination *to,
-				       const struct opening *opening, const struct settings *table)
+				       const struct opening *opening, const struct settings *table,
+				       struct packet *reply)
 {
-	struct connection4 *other = same_reply(packet, to, opening->hash, table->n_buckets);
+	struct connection *other = same_reply(packet, to, opening->hash, n_buckets_of(table), reply);
 
 	if (!other)
 		return 1;
@@ -85,36 +76,50 @@ static __always_inline int clear_reply(const struct packet *packet, const struct
 	return may_go && kill_connection(other, word, opening->now);
 }
 
-/* A packet from a client without a connection: schedule it when it may open one. Returns an outcome or NOT_OURS. */
-__noinline int open_connection(struct opening *opening, const struct packet *packet)
+static __always_inline __u32 listening_service(const struct packet *packet)
 {
-	struct settings *table = bpf_map_lookup_elem(&settings, &zero);
-	if (!opening || !packet || !table)
-		return NOT_OURS;
-
 	struct listener_key key = {
-		.address = packet->destination,
+		.address = mapped(&packet->destination),
 		.port = packet->destination_port,
 		.protocol = packet->protocol,
 	};
 	const struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
-	if (!listener)
+
+	return listener ? listener->service : NO_SERVICE;
+}
+
+/* A packet from a client without a connection: schedule it when it may open one. Returns an outcome or NOT_OURS. */
+__noinline int open_connection(void)
+{
+	struct settings *table = bpf_map_lookup_elem(&settings, &zero);
+	struct scratch *scratch = get_scratch();
+	if (!table || !scratch)
 		return NOT_OURS;
-	__u32 service = listener->service;
-	if (packet->first_fragment)
-		return drop(service, SHOAL_FRAGMENT);
+
+	struct opening *opening = &scratch->opening;
+	const struct packet *packet = &scratch->packet;
+	__u32 service = listening_service(packet);
+	if (service == NO_SERVICE)
+		return NOT_OURS;
 	if (!packet->opens)
 		return OUTCOME_PASS;	/* of a connection unknown here: the host resets it */
 	if (packet->ttl <= 1)
 		return drop(service, SHOAL_TTL_EXCEEDED);
 
-	__u32 number = choose_destination(service, packet->source, packet->source_port, packet->destination,
-					  opening->now);
+	scratch->request = (struct request){
+		.service = service,
+		.client = folded(&packet->source),
+		.virtual_fold = folded(&packet->destination),
+		.now = opening->now,
+		.client_port = packet->source_port,
+		.virtual_address = mapped(&packet->destination),
+	};
+	__u32 number = choose_destination(&scratch->request);
 	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
 	if (number == NO_DESTINATION || !to)
 		return drop(service, SHOAL_NO_REAL_SERVER);
 
-	if (to->method == SHOAL_NAT && !clear_reply(packet, to, opening, table))
+	if (to->method == SHOAL_NAT && !clear_reply(packet, to, opening, table, &scratch->other))
 		return drop(service, SHOAL_REPLY_TUPLE_IN_USE);
 	__u32 state = packet->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_NONE;
 	opening->place = add_connection(packet, to, number, opening->hash, opening->now, state, table);
@@ -124,20 +129,44 @@ __noinline int open_connection(struct opening *opening, const struct packet *pac
 	return OUTCOME_SEND;
 }
 
+/* Fragments are refused where they are ours, and the host's where they are not. */
+static __always_inline int refuse_fragment(const struct packet *packet, const struct settings *table)
+{
+	__u32 hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed);
+	struct connection *c = find_connection(packet, hash, n_buckets_of(table), FROM_CLIENT);
+	__u32 service = listening_service(packet);
+
+	if (!c) {
+		hash = connection_hash(&packet->destination, packet->destination_port, packet->protocol,
+				       table->hash_seed);
+		c = find_connection(packet, hash, n_buckets_of(table), FROM_SERVER);
+	}
+	__u32 number = c ? c->destination : NO_DESTINATION;
+	const struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
+	if (destination)
+		return drop(destination->service, SHOAL_FRAGMENT);
+	return service == NO_SERVICE ? OUTCOME_PASS : drop(service, SHOAL_FRAGMENT);
+}
+
 /*
  * Around a hand-over: a real server answers a connection that another router began. Its own listener tells what the
  * client knows it by, so the connection can be taken up from the reply. Returns an outcome or NOT_OURS.
  */
-__noinline int adopt_from_reply(struct opening *opening, const struct packet *reply)
+__noinline int adopt_from_reply(void)
 {
 	struct settings *table = bpf_map_lookup_elem(&settings, &zero);
-	if (!opening || !reply || !table || reply->first_fragment)
+	struct scratch *scratch = get_scratch();
+	if (!table || !scratch)
 		return NOT_OURS;
+
+	struct opening *opening = &scratch->opening;
+	const struct packet *reply = &scratch->packet;
+	struct packet *forward = &scratch->other;
 	if (reply->protocol == IPPROTO_TCP && reply->event != TCP_ACK)
 		return NOT_OURS;
 
 	struct listener_key key = {
-		.address = reply->source,
+		.address = mapped(&reply->source),
 		.port = reply->source_port,
 		.protocol = reply->protocol,
 	};
@@ -146,18 +175,16 @@ __noinline int adopt_from_reply(struct opening *opening, const struct packet *re
 	const struct destination *from = bpf_map_lookup_elem(&destinations, &number);
 	if (!outside || !from || from->method != SHOAL_NAT)
 		return NOT_OURS;
-	struct packet forward = {
-		.source = reply->destination,
-		.source_port = reply->destination_port,
-		.destination = outside->virtual_address,
-		.destination_port = outside->virtual_port,
-		.protocol = reply->protocol,
-	};
-	struct connection4 *known = find_connection(&forward, opening->hash, table->n_buckets, FROM_CLIENT);
+	forward->source = reply->destination;
+	forward->source_port = reply->destination_port;
+	forward->destination = unmapped(&outside->virtual_address);
+	forward->destination_port = outside->virtual_port;
+	forward->protocol = reply->protocol;
+	struct connection *known = find_connection(forward, opening->hash, n_buckets_of(table), FROM_CLIENT);
 	if (known && !kill_connection(known, READ_ONCE(known->word), opening->now))
 		return NOT_OURS;
 	__u32 state = reply->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_ESTABLISHED;
-	opening->place = add_connection(&forward, from, number, opening->hash, opening->now, state, table);
+	opening->place = add_connection(forward, from, number, opening->hash, opening->now, state, table);
 	return opening->place == NOWHERE ? NOT_OURS : OUTCOME_SEND;
 }
 

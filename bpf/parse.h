@@ -1,33 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * From a frame to a packet: bounds, lengths and kinds are checked once, here. Whatever is malformed, or is not IPv4
- * TCP or UDP, is not ours: the host's own stack sees it untouched, and discards it by its own rules.
+ * From a frame to a packet: bounds, lengths and kinds are checked once, here. Whatever is malformed, or is neither TCP
+ * nor UDP, is not ours: the host's own stack sees it untouched, and discards it by its own rules.
  */
 #ifndef SHOAL_PARSE_H
 #define SHOAL_PARSE_H
+#include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
-#include <linux/ip.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "family.h"
 #include "tcp_state.h"
 
-#define IP_MORE_FRAGMENTS bpf_htons(0x2000)
-#define IP_OFFSET_MASK bpf_htons(0x1fff)
-
-/* The headers in the frame, valid until a helper changes the frame. */
+/* The headers in the frame, valid until a BPF call changes the frame. */
 struct headers {
 	struct ethhdr *eth;
-	struct iphdr *ip;
+	struct ip_header *ip;
 	__be16 *ports;			/* source, destination */
 	__u16 *check;			/* of TCP or UDP */
 };
 
 struct packet {
-	__be32 source;
-	__be32 destination;
+	struct ip_address source;
+	struct ip_address destination;
 	__be16 source_port;
 	__be16 destination_port;
 	__u16 length;			/* of the IP packet, bytes */
@@ -38,6 +36,14 @@ struct packet {
 	__u8 ttl;
 	__u8 l4_offset;			/* from the frame's begin */
 };
+
+enum parsed {
+	PARSED_NOTHING,			/* not of this family, malformed, or not ours to judge */
+	PARSED_WHOLE,			/* a whole TCP or UDP packet with its ports */
+	PARSED_FIRST_FRAGMENT,		/* the first fragment of one, with its ports */
+};
+
+#include "parse_ip.h"
 
 static __always_inline __u8 tcp_event_of(const struct tcphdr *tcp)
 {
@@ -83,37 +89,26 @@ static __always_inline int parse_udp(struct packet *packet, struct headers *head
 	return 1;
 }
 
-/* 1: a well-formed TCP or UDP packet with its ports; 0: not ours to judge. */
-static __always_inline int parse_packet(struct packet *packet, struct headers *headers, void *data, void *end)
+static __always_inline enum parsed parse_packet(struct packet *packet, struct headers *headers, void *data, void *end)
 {
 	struct ethhdr *eth = data;
-	struct iphdr *ip = (void *)(eth + 1);
 
-	if ((void *)(ip + 1) > end || eth->h_proto != bpf_htons(ETH_P_IP) || ip->version != 4)
-		return 0;
-
-	__u32 header_length = ip->ihl * 4;
-	__u32 length = bpf_ntohs(ip->tot_len);
-	void *l4 = (void *)ip + header_length;
-	if (header_length < sizeof(*ip) || length < header_length + sizeof(struct udphdr) ||
-	    (ip->frag_off & IP_OFFSET_MASK))
-		return 0;
-
-	packet->source = ip->saddr;
-	packet->destination = ip->daddr;
-	packet->length = length;
-	packet->protocol = ip->protocol;
-	packet->ttl = ip->ttl;
-	packet->first_fragment = !!(ip->frag_off & IP_MORE_FRAGMENTS);
-	packet->l4_offset = sizeof(*eth) + header_length;
+	if ((void *)(eth + 1) > end || eth->h_proto != ETHERTYPE)
+		return PARSED_NOTHING;
 	headers->eth = eth;
-	headers->ip = ip;
+	void *l4 = parse_ip(packet, headers, (void *)(eth + 1), end);
+	if (!l4)
+		return PARSED_NOTHING;
 
-	if (ip->protocol == IPPROTO_TCP)
-		return parse_tcp(packet, headers, l4, end, length - header_length);
-	if (ip->protocol == IPPROTO_UDP)
-		return parse_udp(packet, headers, l4, end, length - header_length);
-	return 0;
+	__u32 l4_length = packet->length - (packet->l4_offset - sizeof(*eth));
+	int found = 0;
+	if (packet->protocol == IPPROTO_TCP)
+		found = parse_tcp(packet, headers, l4, end, l4_length);
+	else if (packet->protocol == IPPROTO_UDP)
+		found = parse_udp(packet, headers, l4, end, l4_length);
+	if (!found)
+		return PARSED_NOTHING;
+	return packet->first_fragment ? PARSED_FIRST_FRAGMENT : PARSED_WHOLE;
 }
 
 #endif

@@ -22,8 +22,8 @@ struct {
 
 static __always_inline __u32 pseudo_header_sum(const struct packet *packet, __u32 l4_length)
 {
-	__u64 sum = (packet->source & 0xffff) + (packet->source >> 16) + (packet->destination & 0xffff) +
-		    (packet->destination >> 16) + bpf_htons(packet->protocol) + bpf_htons(l4_length);
+	__u32 sum = address_sum(&packet->source) + address_sum(&packet->destination) + bpf_htons(packet->protocol) +
+		    bpf_htons(l4_length);
 
 	return csum_fold(sum);
 }
@@ -59,11 +59,11 @@ static __noinline __s64 sum_of_bytes(struct xdp_md *context, __u32 offset, __u32
 
 static __always_inline void complete_partial_checksum(struct xdp_md *context)
 {
-	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
+	void *data = frame_begin(context), *end = frame_end(context);
 	struct packet packet = {};
 	struct headers headers;
 
-	if (!parse_packet(&packet, &headers, data, end) || packet.first_fragment ||
+	if (parse_packet(&packet, &headers, data, end) != PARSED_WHOLE ||
 	    sizeof(struct ethhdr) + packet.length > frame_length(context))
 		return;
 	__u32 l4_length = packet.length - (packet.l4_offset - sizeof(struct ethhdr));
@@ -75,9 +75,9 @@ static __always_inline void complete_partial_checksum(struct xdp_md *context)
 		return;
 
 	/* the field's own value is in the sum; it equals the pseudo header's, so it stands in for it */
-	data = (void *)(long)context->data;
-	end = (void *)(long)context->data_end;
-	if (!parse_packet(&packet, &headers, data, end))
+	data = frame_begin(context);
+	end = frame_end(context);
+	if (parse_packet(&packet, &headers, data, end) != PARSED_WHOLE)
 		return;
 	__u16 whole = ~csum_fold((sum & 0xffff) + ((__u64)sum >> 16 & 0xffff));
 	if (packet.protocol == IPPROTO_UDP && !whole)

@@ -22,9 +22,11 @@ static __always_inline __u32 choose_from_ring(struct service_config *config)
 	return destination ? *destination : NO_DESTINATION;
 }
 
-__noinline __u32 choose_destination(__u32 service_number, __be32 client, __be16 client_port, __be32 virtual_address,
-				   __u32 now)
+__noinline __u32 choose_destination(const struct request *request)
 {
+	if (!request)
+		return NO_DESTINATION;
+	__u32 service_number = request->service;
 	struct service *service = bpf_map_lookup_elem(&services, &service_number);
 	__u32 index = service ? READ_ONCE(service->config) : 0;
 	struct service_config *config = bpf_map_lookup_elem(&service_configs, &index);
@@ -37,13 +39,13 @@ __noinline __u32 choose_destination(__u32 service_number, __be32 client, __be16 
 	case SHOAL_TWOS:
 		return choose_better_of_two(config, index);
 	case SHOAL_SH:
-		return choose_by_source(config, client, client_port);
+		return choose_by_source(config, request->client, request->client_port);
 	case SHOAL_DH:
-		return choose_by_address(config, virtual_address);
+		return choose_by_address(config, request->virtual_fold);
 	case SHOAL_MH:
-		return choose_by_maglev(config, client, client_port);
+		return choose_by_maglev(config, request->client, request->client_port);
 	case SHOAL_LBLC:
-		return choose_by_locality(config, service_number, virtual_address, now);
+		return choose_by_locality(config, request);
 	default:
 		return choose_least(config);
 	}

@@ -9,6 +9,17 @@
 
 #define NO_DESTINATION 0xffffffffu
 
+/* What a scheduler may go by; addresses folded to 32 bits. */
+struct request {
+	__u32 service;
+	__u32 client;
+	__u32 virtual_fold;
+	__u32 now;			/* tick */
+	__be16 client_port;
+	__u16 reserved;
+	struct address6 virtual_address;
+};
+
 /* ip_vs_dest_conn_overhead(), include/net/ip_vs.h: an active connection weighs 256 inactive ones. */
 static __always_inline __u64 overhead(const struct load *load)
 {

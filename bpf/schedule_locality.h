@@ -39,10 +39,10 @@ static long search_member(__u32 i, struct locality_search *search)
 	return 0;
 }
 
-static __always_inline __u32 choose_by_locality(const struct service_config *config, __u32 service,
-						__be32 virtual_address, __u32 now)
+static __always_inline __u32 choose_by_locality(const struct service_config *config, const struct request *request)
 {
-	struct locality_key key = { .service = service, .address = virtual_address };
+	struct locality_key key = { .service = request->service, .address = request->virtual_address };
+	__u32 now = request->now;
 	struct locality *kept = bpf_map_lookup_elem(&localities, &key);
 	struct locality_search search = {
 		.least = { .config = config, .scheduler = SHOAL_WLC, .best = NO_DESTINATION, .cost = 1 },

@@ -11,6 +11,7 @@ enum outcome {
 	OUTCOME_DROP,
 	OUTCOME_SEND,		/* rewritten, to the next hop of struct route */
 	OUTCOME_RESOLVE,	/* rewritten, and the kernel's neighbour layer must find the MAC (TC only) */
+	OUTCOME_OPEN,		/* the open program decides */
 };
 
 static __always_inline enum outcome drop(__u32 service, enum shoal_drop reason)
@@ -20,7 +21,7 @@ static __always_inline enum outcome drop(__u32 service, enum shoal_drop reason)
 	if (!counters)
 		counters = bpf_map_lookup_elem(&service_counters, &zero);
 	if (counters)
-		counters->drops[reason & (SHOAL_DROPS - 1)]++;
+		counters->drops[reason & 31]++;
 	return OUTCOME_DROP;
 }
 

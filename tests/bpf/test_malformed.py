@@ -54,7 +54,7 @@ def serving(bench: PacketBench) -> PacketBench:
 @pytest.mark.parametrize("packet", [TCP, UDP], ids=["tcp", "udp"])
 def test_every_truncation_is_left_to_the_host_untouched(serving: PacketBench, packet: Packet):
     whole = encode_packet(packet)
-    for size in range(serving.shortest_frame, len(whole)):
+    for size in range(serving.shortest_frame(), len(whole)):
         frame = whole[:size]
         assert serving.send(frame) == (PASS, frame, None), size
     assert list(serving.dataplane.connections(limit=10)) == []
@@ -165,7 +165,7 @@ def test_no_mutation_is_forwarded_wrongly(
     for position, value in changes:
         if position < len(frame):
             frame[position] = value
-    frame = frame[: max(serving.shortest_frame, len(frame) - cut)]
+    frame = frame[: max(serving.shortest_frame(), len(frame) - cut)]
     verdict, after, reason = serving.send(bytes(frame))
     assert len(after) == len(frame)
     if verdict == SEND:

@@ -13,6 +13,7 @@ from shoal.dataplane.fake import FakeDataplane
 from shoal.dataplane.packet import Action, Packet, Verdict
 from support.packet_bench import DROP, PASS, SEND, PacketBench, packet_bench
 from support.packets import INTACT, Damage, decode_packet, encode_packet
+from support.translation import TranslatedDataplane, packet_to_ipv6, verdict_to_ipv4
 
 
 class DataplaneUnderTest(ABC):
@@ -122,6 +123,26 @@ class EbpfUnderTest(FramesUnderTest):
         """Leave the bench for the next."""
 
 
+class InIpv6UnderTest(DataplaneUnderTest):
+    """Another one under test, which is given everything in IPv6."""
+
+    def __init__(self, inner: DataplaneUnderTest) -> None:
+        self._inner = inner
+        self.dataplane = TranslatedDataplane(inner.dataplane)
+
+    def send(self, packet: Packet) -> Verdict:
+        """Send the same packet in IPv6; what comes out, in IPv4."""
+        return verdict_to_ipv4(self._inner.send(packet_to_ipv6(packet)))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass there."""
+        self._inner.advance(seconds)
+
+    def close(self) -> None:
+        """Take that one away."""
+        self._inner.close()
+
+
 _opened = contextlib.ExitStack()
 
 
@@ -143,5 +164,9 @@ DATAPLANES: dict[str, Callable[[], DataplaneUnderTest]] = {
     "fake-frames": FakeByFramesUnderTest,
     "ebpf-xdp": lambda: EbpfUnderTest("shoal_xdp"),
     "ebpf-tc": lambda: EbpfUnderTest("shoal_tc"),
+    "fake-ipv6": lambda: InIpv6UnderTest(FakeUnderTest()),
+    "fake-frames-ipv6": lambda: InIpv6UnderTest(FakeByFramesUnderTest()),
+    "ebpf-xdp-ipv6": lambda: InIpv6UnderTest(EbpfUnderTest("shoal_xdp")),
+    "ebpf-tc-ipv6": lambda: InIpv6UnderTest(EbpfUnderTest("shoal_tc")),
 }
 """What the contract tests run against: each call makes a fresh one for 1,024 connections."""

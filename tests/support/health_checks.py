@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 
 from shoal.model import Probe, Protocol, TcpProbe
@@ -33,7 +33,7 @@ def question(
 ) -> Question:
     """A question to a loopback address."""
     return Question(
-        address=IPv4Address(address),
+        address=ip_address(address),
         port=port,
         protocol=protocol,
         probe=TcpProbe() if probe is None else probe,
@@ -84,7 +84,8 @@ def server(
     port: int = 0,
 ) -> Iterator[int]:
     """A TCP server that treats every connection, one after the other, with ``talk``; gives its port."""
-    with socket.create_server((address, port), backlog=128) as listener:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, port), family=family, backlog=128) as listener:
         closing = threading.Event()
         thread = threading.Thread(target=_serve, args=(listener, talk, context, closing))
         thread.start()
@@ -136,17 +137,18 @@ def waits(connection: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def udp_server(answer: bytes | None) -> Iterator[tuple[int, list[bytes]]]:
+def udp_server(answer: bytes | None, *, address: str = "127.0.0.1") -> Iterator[tuple[int, list[bytes]]]:
     """A UDP server that answers everything alike, or not at all; gives its port and what it has received."""
     received: list[bytes] = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.bind((address, 0))
         thread = threading.Thread(target=_serve_udp, args=(sock, answer, received))
         thread.start()
         try:
             yield sock.getsockname()[1], received
         finally:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            with socket.socket(family, socket.SOCK_DGRAM) as last:
                 last.sendto(b"\0end", sock.getsockname())
             thread.join()
 
@@ -161,10 +163,10 @@ def _serve_udp(sock: socket.socket, answer: bytes | None, received: list[bytes])
             sock.sendto(answer, sender)
 
 
-def closed_port() -> int:
+def closed_port(address: str = "127.0.0.1") -> int:
     """A port nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
+        sock.bind((address, 0))
         port: int = sock.getsockname()[1]
         return port
 
@@ -189,13 +191,13 @@ def bad(reason: str) -> Outcome:
 
 
 def certificate(folder: Path, name: str) -> Path:
-    """A certificate that signs itself, for a name and 127.0.0.1, with its key in the same file."""
+    """A certificate that signs itself, for a name and both loopback addresses, with its key in the same file."""
     path = folder / f"{name}.pem"
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
             *("-nodes", "-days", "2", "-subj", f"/CN={name}"),
-            *("-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"),
+            *("-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1,IP:::1"),
             *("-keyout", str(path), "-out", str(path) + ".crt"),
         ],
         check=True,

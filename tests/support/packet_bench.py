@@ -10,6 +10,7 @@ from shoal.dataplane.base import Drop
 from shoal.dataplane.ebpf.abi import INTERFACE_FLAGS, STATES, TICK_SECONDS, ffi
 from shoal.dataplane.ebpf.backend import EbpfDataplane, find_interfaces
 from shoal.dataplane.ebpf.libbpf import run_packet
+from shoal.dataplane.ebpf.tables import Table
 from support.namespaces import bpffs, inside, own_name, run
 from support.packets import DESTINATION_MAC
 
@@ -28,20 +29,20 @@ class PacketBench:
     """A router whose every route leads to one interface with one neighbour, and a program to feed."""
 
     def __init__(self, namespace: str, pins: Path, program: str, *, max_connections: int) -> None:
+        self._limits = {"max_connections": max_connections, "max_connections_ipv6": max_connections}
         self.namespace = namespace
         self.pins = pins
         self.program = program
         with inside(namespace):
             (self.interface,) = find_interfaces(["out"])
-            self.dataplane = EbpfDataplane.open(pins, max_connections=max_connections)
+            self.dataplane = EbpfDataplane.open(pins, **self._limits)
         flags = self.dataplane._loaded.dictionary("interfaces")
         way_out = ffi.new("__u32 *", INTERFACE_FLAGS["SHOAL_XDP_TARGET"])
         flags.put(ffi.new("__u32 *", self.interface.index), way_out)
 
-    @property
-    def shortest_frame(self) -> int:
+    def shortest_frame(self, family: int = 4) -> int:
         """What the kernel accepts for a test run: it wants whole IP headers for socket buffers."""
-        return 34 if self.program == "shoal_tc" else 14
+        return {4: 34, 6: 54}[family] if self.program == "shoal_tc" else 14
 
     def send(self, frame: bytes) -> tuple[str, bytes, Drop | None]:
         """Verdict, the frame as the program left it, and the reason of a drop."""
@@ -64,17 +65,23 @@ class PacketBench:
     def advance(self, seconds: float) -> None:
         """Let time pass for the connections: their deadlines come nearer."""
         ticks = round(seconds / TICK_SECONDS)
-        table = self.dataplane._loaded.table("connections4")
-        for number in range(len(table)):
-            for slot in table[number].slot:
-                if slot.word & 0xFF > STATES["SHOAL_BUSY"]:
-                    slot.expires = slot.expires - ticks & 0xFFFFFFFF
+        for table in self.connection_tables():
+            for number in range(len(table)):
+                for slot in table[number].slot:
+                    if slot.word & 0xFF > STATES["SHOAL_BUSY"]:
+                        slot.expires = slot.expires - ticks & 0xFFFFFFFF
+
+    def connection_tables(self) -> list[Table]:
+        """Those of both families, or of IPv4 alone while IPv6 is not in use."""
+        loaded = self.dataplane._loaded
+        return [loaded.table(f"connections{family}") for family in (4, 6) if family == 4 or loaded.ipv6]
 
     def reset(self) -> None:
         """As if it had just been loaded: empty tables, no services. Far quicker than loading."""
         loaded = self.dataplane._loaded
+        for table in self.connection_tables():
+            table.clear()
         for name in (
-            "connections4",
             "destinations",
             "loads",
             "services",
@@ -92,10 +99,9 @@ class PacketBench:
 
     def reopen(self) -> None:
         """Let go of the dataplane and take it over again."""
-        size = self.dataplane.counters().connections_limit
         self.dataplane.close()
         with inside(self.namespace):
-            self.dataplane = EbpfDataplane.open(self.pins, max_connections=size)
+            self.dataplane = EbpfDataplane.open(self.pins, **self._limits)
 
 
 @contextlib.contextmanager
@@ -110,9 +116,12 @@ def packet_bench(program: str = "shoal_xdp", *, max_connections: int = 1024) -> 
         # a test run's frames arrive on lo; what is not for its MAC would be another host's
         run(f"ip -n {namespace} link set lo address {DESTINATION_MAC.hex(':')}")
         run(f"ip -n {namespace} address add 192.168.255.1/30 dev out")
-        run(f"ip -n {namespace} neigh replace 192.168.255.2 lladdr {NEIGHBOUR_MAC} dev out nud permanent")
-        run(f"ip -n {namespace} route add default via 192.168.255.2")
-        run(f"ip netns exec {namespace} sysctl -qw net.ipv4.ip_forward=1")
+        run(f"ip -n {namespace} address add 2001:db8:255::1/64 dev out nodad")
+        for neighbour in ("192.168.255.2", "2001:db8:255::2"):
+            run(f"ip -n {namespace} neigh replace {neighbour} lladdr {NEIGHBOUR_MAC} dev out nud permanent")
+            run(f"ip -n {namespace} route add default via {neighbour}")
+        forwarding = "net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
+        run(f"ip netns exec {namespace} sysctl -qw {forwarding}")
         with tempfile.TemporaryDirectory(prefix="shoal-bench-") as folder, bpffs(Path(folder)) as mounted:
             bench = PacketBench(namespace, mounted / "pins", program, max_connections=max_connections)
             try:

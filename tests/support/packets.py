@@ -2,21 +2,33 @@
 
 import struct
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from shoal.dataplane.packet import Packet, TcpFlags
 from shoal.model import Protocol
 
 ETHERNET = struct.Struct("!6s6sH")
 IPV4 = struct.Struct("!BBHHHBBH4s4s")
+IPV6 = struct.Struct("!IHBB16s16s")
+FRAGMENT = struct.Struct("!BxHI")
 TCP = struct.Struct("!HHIIBBHHH")
 UDP = struct.Struct("!HHHH")
 ICMP_ECHO = struct.Struct("!BBHHH")
 
 ETHERTYPE_IPV4 = 0x0800
-NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17, None: 1}
-PROTOCOLS = {number: protocol for protocol, number in NUMBERS.items()}
+ETHERTYPE_IPV6 = 0x86DD
+NUMBERS = {
+    4: {Protocol.TCP: 6, Protocol.UDP: 17, None: 1},
+    6: {Protocol.TCP: 6, Protocol.UDP: 17, None: 58},
+}
+PROTOCOLS = {
+    version: {number: protocol for protocol, number in numbers.items()}
+    for version, numbers in NUMBERS.items()
+}
+ECHO_REQUEST = {4: 8, 6: 128}
 MORE_FRAGMENTS = 0x2000
+MORE_FRAGMENTS_IPV6 = 1
+FRAGMENT_HEADER = 44
 
 SOURCE_MAC = bytes.fromhex("020000000001")
 DESTINATION_MAC = bytes.fromhex("020000000002")
@@ -27,12 +39,13 @@ class Damage:
     """What to do wrong. Lengths are added to the right ones; checksums are XORed; ``cut`` bytes go off the
     end.
 
-    ``options`` are IP options, a multiple of four bytes; they are not wrong as such. ``header_words`` and
-    ``data_offset`` replace the length fields of the IP and the TCP header (in 32-bit words).
+    ``options`` are IPv4 options, a multiple of four bytes; they are not wrong as such. ``header_words`` and
+    ``data_offset`` replace the length fields of the IPv4 and the TCP header (in 32-bit words), ``version`` that
+    in the IP header. ``total_length`` is the payload length under IPv6.
     """
 
     options: bytes = b""
-    version: int = 4
+    version: int | None = None
     header_words: int | None = None
     data_offset: int | None = None
     total_length: int = 0
@@ -84,19 +97,27 @@ def encode_packet(
 ) -> bytes:
     """The Ethernet frame of a packet; a later fragment carries its payload without a TCP or UDP header."""
     l4 = _l4(packet, damage)
+    if packet.source.version == 6:
+        ethertype, header = ETHERTYPE_IPV6, _ipv6_header(packet, damage, len(l4))
+    else:
+        ethertype, header = ETHERTYPE_IPV4, _ipv4_header(packet, damage, len(l4))
+    frame = ETHERNET.pack(destination_mac, source_mac, ethertype) + header + l4 + damage.padding
+    return frame[: len(frame) - damage.cut]
+
+
+def _ipv4_header(packet: Packet, damage: Damage, l4_length: int) -> bytes:
     words = 5 + len(damage.options) // 4
     shown_words = words if damage.header_words is None else damage.header_words
     fragment = packet.fragment_offset // 8 | (MORE_FRAGMENTS if packet.more_fragments else 0)
-    length = 4 * words + len(l4) + damage.total_length
     header = bytearray(
         IPV4.pack(
-            damage.version << 4 | shown_words,
+            (4 if damage.version is None else damage.version) << 4 | shown_words,
             0,
-            length,
+            4 * words + l4_length + damage.total_length,
             0x1234,
             fragment,
             packet.ttl,
-            NUMBERS[packet.protocol],
+            NUMBERS[4][packet.protocol],
             0,
             packet.source.packed,
             packet.destination.packed,
@@ -104,8 +125,24 @@ def encode_packet(
         + damage.options
     )
     struct.pack_into("!H", header, 10, checksum(bytes(header)) ^ damage.ip_checksum)
-    frame = ETHERNET.pack(destination_mac, source_mac, ETHERTYPE_IPV4) + bytes(header) + l4 + damage.padding
-    return frame[: len(frame) - damage.cut]
+    return bytes(header)
+
+
+def _ipv6_header(packet: Packet, damage: Damage, l4_length: int) -> bytes:
+    """The header, and behind it the fragment header of a fragment (RFC 8200 3 and 4.5)."""
+    number, behind = NUMBERS[6][packet.protocol], b""
+    if packet.more_fragments or packet.fragment_offset:
+        place = packet.fragment_offset | (MORE_FRAGMENTS_IPV6 if packet.more_fragments else 0)
+        number, behind = FRAGMENT_HEADER, FRAGMENT.pack(number, place, 0x12345678)
+    header = IPV6.pack(
+        (6 if damage.version is None else damage.version) << 28 | 0xABCDE,
+        len(behind) + l4_length + damage.total_length,
+        number,
+        packet.ttl,
+        packet.source.packed,
+        packet.destination.packed,
+    )
+    return header + behind
 
 
 def _l4(packet: Packet, damage: Damage) -> bytes:
@@ -120,8 +157,10 @@ def _l4(packet: Packet, damage: Damage) -> bytes:
         length = UDP.size + len(packet.payload) + damage.udp_length
         header = UDP.pack(packet.source_port, packet.destination_port, length, 0)
         return _with_checksum(packet, header, position=6, damage=damage)
-    content = ICMP_ECHO.pack(8, 0, 0, 1, 1) + packet.payload
-    return content[:2] + struct.pack("!H", checksum(content)) + content[4:]
+    version = packet.source.version
+    content = ICMP_ECHO.pack(ECHO_REQUEST[version], 0, 0, 1, 1) + packet.payload
+    covered = _pseudo_header(packet, len(content)) if version == 6 else b""  # RFC 4443 2.3
+    return content[:2] + struct.pack("!H", checksum(covered + content)) + content[4:]
 
 
 def _with_checksum(packet: Packet, header: bytes, *, position: int, damage: Damage) -> bytes:
@@ -136,12 +175,15 @@ def _with_checksum(packet: Packet, header: bytes, *, position: int, damage: Dama
 
 
 def _pseudo_header(packet: Packet, length: int) -> bytes:
-    numbers = struct.pack("!BBH", 0, NUMBERS[packet.protocol], length)
+    """RFC 9293 3.1 and RFC 8200 8.1."""
+    version = packet.source.version
+    number = NUMBERS[version][packet.protocol]
+    numbers = struct.pack("!I3xB", length, number) if version == 6 else struct.pack("!BBH", 0, number, length)
     return packet.source.packed + packet.destination.packed + numbers
 
 
 def decode_packet(frame: bytes) -> Frame:
-    """The packet of an Ethernet frame. Raises ValueError when it is not a whole IPv4 packet."""
+    """The packet of an Ethernet frame. Raises ValueError when it is not a whole IPv4 or IPv6 packet."""
     try:
         return _decode(frame)
     except struct.error as error:
@@ -150,9 +192,30 @@ def decode_packet(frame: bytes) -> Frame:
 
 def _decode(frame: bytes) -> Frame:
     destination_mac, source_mac, ethertype = ETHERNET.unpack_from(frame)
-    if ethertype != ETHERTYPE_IPV4:
-        raise ValueError(f"ethertype 0x{ethertype:04x}")
     content = frame[ETHERNET.size :]
+    if ethertype == ETHERTYPE_IPV4:
+        packet, header_length, length = _decode_ipv4(content)
+        options, ip_checksum_ok = content[IPV4.size : header_length], checksum(content[:header_length]) == 0
+    elif ethertype == ETHERTYPE_IPV6:
+        packet, header_length, length = _decode_ipv6(content)
+        options, ip_checksum_ok = b"", True  # it has none
+    else:
+        raise ValueError(f"ethertype 0x{ethertype:04x}")
+    whole, checked = _decode_l4(packet, content[header_length:length])
+    return Frame(
+        packet=whole,
+        source_mac=source_mac,
+        destination_mac=destination_mac,
+        options=options,
+        ip_checksum_ok=ip_checksum_ok,
+        l4_checksum_ok=checked is not False,
+        has_l4_checksum=checked is not None,
+        padding=content[length:],
+    )
+
+
+def _decode_ipv4(content: bytes) -> tuple[Packet, int, int]:
+    """The packet without what is behind its header; the lengths of the header and of the whole."""
     first, _, length, _, fragment, ttl, number, _, source, destination = IPV4.unpack_from(content)
     header_length = 4 * (first & 0x0F)
     if first >> 4 != 4 or header_length < IPV4.size or not header_length <= length <= len(content):
@@ -160,23 +223,32 @@ def _decode(frame: bytes) -> Frame:
     packet = Packet(
         source=IPv4Address(source),
         destination=IPv4Address(destination),
-        protocol=PROTOCOLS[number],
+        protocol=PROTOCOLS[4][number],
         ttl=ttl,
         more_fragments=bool(fragment & MORE_FRAGMENTS),
         fragment_offset=8 * (fragment & 0x1FFF),
     )
-    l4 = content[header_length:length]
-    whole, checked = _decode_l4(packet, l4)
-    return Frame(
-        packet=whole,
-        source_mac=source_mac,
-        destination_mac=destination_mac,
-        options=content[IPV4.size : header_length],
-        ip_checksum_ok=checksum(content[:header_length]) == 0,
-        l4_checksum_ok=checked is not False,
-        has_l4_checksum=checked is not None,
-        padding=content[length:],
+    return packet, header_length, length
+
+
+def _decode_ipv6(content: bytes) -> tuple[Packet, int, int]:
+    """The same; a fragment header counts among the header's bytes."""
+    first, payload, number, ttl, source, destination = IPV6.unpack_from(content)
+    header_length, length, place = IPV6.size, IPV6.size + payload, 0
+    if number == FRAGMENT_HEADER:
+        number, place, _ = FRAGMENT.unpack_from(content, header_length)
+        header_length += FRAGMENT.size
+    if first >> 28 != 6 or not header_length <= length <= len(content):
+        raise ValueError("wrong lengths in the IPv6 header")
+    packet = Packet(
+        source=IPv6Address(source),
+        destination=IPv6Address(destination),
+        protocol=PROTOCOLS[6][number],
+        ttl=ttl,
+        more_fragments=bool(place & MORE_FRAGMENTS_IPV6),
+        fragment_offset=place & ~7,
     )
+    return packet, header_length, length
 
 
 def _decode_l4(packet: Packet, l4: bytes) -> tuple[Packet, bool | None]:
@@ -198,4 +270,5 @@ def _decode_l4(packet: Packet, l4: bytes) -> tuple[Packet, bool | None]:
         payload = l4[UDP.size :]
         whole = replace(packet, source_port=source, destination_port=destination, payload=payload)
         return whole, checksum(_pseudo_header(packet, len(l4)) + l4) == 0 if found else None
-    return replace(packet, payload=l4[ICMP_ECHO.size :]), checksum(l4) == 0
+    covered = _pseudo_header(packet, len(l4)) if packet.source.version == 6 else b""
+    return replace(packet, payload=l4[ICMP_ECHO.size :]), checksum(covered + l4) == 0

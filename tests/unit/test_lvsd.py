@@ -224,11 +224,22 @@ def test_another_interface_opens_the_dataplane_anew(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_another_table_size_is_refused_because_connections_would_be_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "size"),
+    [
+        ("max_connections", 262_144),
+        ("max_connections_ipv6", 65_536),
+        ("max_virtual_servers", 256),
+        ("max_real_servers", 4096),
+    ],
+)
+def test_another_table_size_is_refused_because_connections_would_be_lost(
+    tmp_path: Path, key: str, size: int
+) -> None:
     async def story() -> None:
         async with running(Bench(tmp_path)) as bench:
-            bench.file.write_text(ONE_ROUTER + "[dataplane]\nmax_connections = 2000\n")
-            with pytest.raises(ConfigError, match="cannot be resized from 262144 while it is in use"):
+            bench.file.write_text(f"{ONE_ROUTER}[dataplane]\n{key} = 2000\n")
+            with pytest.raises(ConfigError, match=f"^dataplane.{key}: .* from {size} while they are in use"):
                 await bench.lvsd.reload()
             assert len(bench.opened) == 1
 

@@ -1,15 +1,17 @@
 """What lvsd shows."""
 
 from dataclasses import replace
+from ipaddress import IPv6Address
 
 import msgspec
 import pytest
 
 from shoal.dataplane.base import Counters
 from shoal.ipc.messages import PeerView, RoleReport
-from shoal.lvsd.view import alarms, servers, status
+from shoal.lvsd.view import alarms, connection, servers, status
 from shoal.model import ForwardingMethod
 from support.clusters import cluster
+from support.memory_dataplane import CONNECTION
 from support.snapshots import NOW, PEER, ROLE, snapshot, target
 
 
@@ -120,6 +122,18 @@ def test_a_child_that_is_away_raises_an_alarm() -> None:
 def test_a_connection_table_that_is_nearly_full_raises_an_alarm() -> None:
     counters = Counters(connections_held=950, connections_limit=1000)
     assert alarms(snapshot(counters=counters)) == ("the connection table holds 950 of 1000",)
+    counters = Counters(connections_limit=1000, ipv6_connections_held=95, ipv6_connections_limit=100)
+    assert alarms(snapshot(counters=counters)) == ("the IPv6 connection table holds 95 of 100",)
+
+
+def test_a_connection_over_ipv6_is_shown_with_brackets() -> None:
+    client, virtual, real = (IPv6Address(f"2001:db8:{n}::7") for n in range(3))
+    shown = connection(replace(CONNECTION, client=(client, 40000), virtual=(virtual, 80), real=(real, 8080)))
+    assert (shown.client, shown.virtual, shown.real) == (
+        "[2001:db8::7]:40000",
+        "[2001:db8:1::7]:80",
+        "[2001:db8:2::7]:8080",
+    )
 
 
 def test_trouble_of_the_shell_is_shown_as_it_is() -> None:

@@ -3,11 +3,15 @@
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from shoal.model import endpoint
 
 PLAIN_WIDTH = 80
 _STYLES = {
@@ -53,7 +57,10 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
     yield "config", Text(f"serial {config['serial']}, {config['digest'][:12]}, {config['file']}")
     for each in dataplane["attachments"]:
         yield dataplane["name"], Text(f"{each['interface']} by {each['hook']}: {each['reason']}")
-    yield "connections", Text(f"{dataplane['connections_held']:,} of {dataplane['connections_limit']:,}")
+    held = f"{dataplane['connections_held']:,} of {dataplane['connections_limit']:,}"
+    if dataplane["ipv6_connections_limit"]:
+        held += f", IPv6 {dataplane['ipv6_connections_held']:,} of {dataplane['ipv6_connections_limit']:,}"
+    yield "connections", Text(held)
     drops = ", ".join(f"{reason} {count:,}" for reason, count in sorted(dataplane["drops"].items()))
     yield "drops", Text(drops or "none")
     children = (f"{name} {'connected' if there else 'away'}" for name, there in status["children"].items())
@@ -77,9 +84,12 @@ def render_servers(servers: Mapping[str, Any], *, now: float) -> list[Text | Tab
 
 
 def _real_servers(real_servers: Iterable[Mapping[str, Any]], *, now: float, method: str) -> Table:
-    """A line each; a forwarding method is named where it is not ``method``, that of the virtual server."""
+    """A line each, or more where a name is long: the end of an IPv6 address is what tells it from its neighbours.
+
+    A forwarding method is named where it is not ``method``, that of the virtual server.
+    """
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("  real server", overflow="ellipsis", no_wrap=True, max_width=24)
+    table.add_column("  real server", overflow="fold", max_width=24)
     table.add_column("health", no_wrap=True)
     for name in ("weight", "active", "inact", "conns", "in", "out"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -89,20 +99,20 @@ def _real_servers(real_servers: Iterable[Mapping[str, Any]], *, now: float, meth
             short(each[name]) for name in ("active", "inactive", "connections", "bytes_in", "bytes_out")
         )
         name = _real_name(each) if each["method"] == method else f"{_real_name(each)} {each['method']}"
-        table.add_row(f"  {name}", health, str(each["weight"]), *counts)
+        table.add_row(Padding(Text(name), (0, 0, 0, 2)), health, str(each["weight"]), *counts)
     return table
 
 
 def _real_name(real: Mapping[str, Any]) -> str:
-    endpoint = f"{real['address']}:{real['port']}"
-    return endpoint if real["name"] == endpoint else f"{real['name']} {endpoint}"
+    shown = endpoint(ip_address(real["address"]), real["port"])
+    return shown if real["name"] == shown else f"{real['name']} {shown}"
 
 
 def render_connections(connections: Mapping[str, Any]) -> list[Text | Table]:
-    """One connection a line."""
+    """One connection a line; IPv6 addresses that do not fit go on beneath themselves."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for name in ("proto", "client", "virtual", "real", "state"):
-        table.add_column(name, no_wrap=True, overflow="fold")
+        table.add_column(name, no_wrap=name in ("proto", "state"), overflow="fold")
     table.add_column("expires", justify="right", no_wrap=True)
     for each in connections["connections"]:
         columns = (each[name] for name in ("protocol", "client", "virtual", "real", "state"))

@@ -2,12 +2,13 @@
 
 import hashlib
 from dataclasses import asdict, replace
-from ipaddress import IPv4Interface
+from ipaddress import ip_interface
+from typing import Any
 
 import msgspec
 
 from shoal.config import notation
-from shoal.config.rules import PUBLIC, dead_time
+from shoal.config.rules import PUBLIC, dead_time, gateways
 from shoal.config.schema import (
     Document,
     HttpMonitorTable,
@@ -36,6 +37,8 @@ from shoal.model import (
     SendExpectProbe,
     TcpProbe,
     VirtualServer,
+    address_order,
+    endpoint,
 )
 
 GROUP = "default"
@@ -61,6 +64,9 @@ def build(document: Document, *, key: bytes) -> Cluster:
         key=key,
         hook=Hook(document.dataplane.hook),
         max_connections=document.dataplane.max_connections,
+        max_connections_ipv6=document.dataplane.max_connections_ipv6,
+        max_virtual_servers=document.dataplane.max_virtual_servers,
+        max_real_servers=document.dataplane.max_real_servers,
     )
     return replace(cluster, digest=digest(cluster))
 
@@ -77,13 +83,17 @@ def digest(cluster: Cluster) -> bytes:
     for router in meaning["routers"]:
         router["addresses"] = sorted(router["addresses"])
     for group in meaning["groups"]:
-        group["addresses"] = sorted(group["addresses"], key=lambda each: (each["path"], each["address"]))
+        group["addresses"] = sorted(group["addresses"], key=_floating_order)
     for table, server in zip(
         meaning["virtual_servers"], sorted(cluster.virtual_servers, key=lambda each: each.name), strict=True
     ):
         table["listeners"] = sorted(str(listener) for listener in server.listeners)
         table["monitor"]["kind"] = type(server.monitor.probe).__name__
     return hashlib.sha256(msgspec.json.encode(meaning, enc_hook=str, order="sorted")).digest()
+
+
+def _floating_order(floating: dict[str, Any]) -> tuple[str, tuple[int, int]]:
+    return floating["path"], address_order(floating["address"])
 
 
 def _routers(document: Document) -> tuple[Router, ...]:
@@ -105,11 +115,11 @@ def _floating(document: Document) -> tuple[FloatingAddress, ...]:
         notation.listener(text).address for server in document.virtual_servers for text in server.listen
     )
     return (
-        *(FloatingAddress(address=IPv4Interface((address, 32)), path=PUBLIC) for address in virtual),
+        *(FloatingAddress(address=ip_interface(address), path=PUBLIC) for address in virtual),
         *(
-            FloatingAddress(address=notation.gateway(table.gateway), path=path)
+            FloatingAddress(address=notation.gateway(text), path=path)
             for path, table in document.paths.items()
-            if table.gateway
+            for _, text in gateways(table)
         ),
     )
 
@@ -126,7 +136,7 @@ def _virtual_server(table: VirtualServerTable) -> VirtualServer:
         monitor=_monitor(table.monitor),
         real_servers=tuple(
             RealServer(
-                name=each.name or f"{notation.address(each.address)}:{each.port}",
+                name=each.name or endpoint(notation.address(each.address), each.port),
                 address=notation.address(each.address),
                 port=each.port,
                 weight=each.weight,

@@ -2,17 +2,10 @@
 
 import re
 import warnings
-from ipaddress import (
-    AddressValueError,
-    IPv4Address,
-    IPv4Interface,
-    IPv6Address,
-    IPv6Interface,
-    NetmaskValueError,
-)
+from ipaddress import IPv6Address, ip_address, ip_interface
 
 from shoal.errors import ConfigError
-from shoal.model import Listener, Protocol
+from shoal.model import Address, Interface, Listener, Protocol
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,54}")
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")
@@ -29,40 +22,44 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
-def _refuse_ipv6(text: str, notation: type[IPv6Address] | type[IPv6Interface], *, example: str) -> None:
-    try:
-        notation(text.strip("[]"))
-    except ValueError:
-        return
-    raise ConfigError(
-        problem=f"wrong address family: {shown(text)} is IPv6, and only IPv4 works yet",
-        fix=f"Use an IPv4 address, such as {example}.",
-    )
-
-
-def _check_unicast(address: IPv4Address, *, text: str) -> None:
-    if address.is_unspecified or address.is_multicast or address.is_reserved:
+def _check_unicast(address: Address, *, text: str) -> None:
+    if address.is_unspecified or address.is_multicast or (address.version == 4 and address.is_reserved):
         raise ConfigError(
             problem=f"{shown(text)} is not the address of one host",
-            fix="Use a unicast address, such as 192.0.2.10.",
+            fix="Use a unicast address, such as 192.0.2.10 or 2001:db8::10.",
         )
 
 
-def address(text: str) -> IPv4Address:
-    """The IPv4 address of one host."""
+def _check_ipv6(address: IPv6Address, *, text: str) -> None:
+    """Refuse what means something only on one link, or is IPv4 in another notation (RFC 4291 2.5.5.2, 2.5.6)."""
+    if address.ipv4_mapped is not None:
+        problem, fix = "is an IPv4 address mapped into IPv6", f"Write {address.ipv4_mapped}."
+    elif address.is_link_local:
+        problem = "is a link-local address, which means another host on every link"
+        fix = "Use a global or a unique local address (RFC 4193), such as 2001:db8::10."
+    elif address.scope_id is not None:
+        problem, fix = "has a zone, which only link-local addresses have", "Leave out % and what follows it."
+    else:
+        return
+    raise ConfigError(problem=f"{shown(text)} {problem}", fix=fix)
+
+
+def address(text: str) -> Address:
+    """The IPv4 or IPv6 address of one host."""
     try:
-        found = IPv4Address(text)
-    except AddressValueError as error:
-        _refuse_ipv6(text, IPv6Address, example="192.0.2.10")
+        found = ip_address(text)
+    except ValueError as error:
         raise ConfigError(
-            problem=f"{shown(text)} is not an IPv4 address",
-            fix="Write four numbers from 0 to 255, such as 192.0.2.10; names are not looked up.",
+            problem=f"{shown(text)} is not an IP address",
+            fix="Write an address such as 192.0.2.10 or 2001:db8::10; names are not looked up.",
         ) from error
     _check_unicast(found, text=text)
+    if isinstance(found, IPv6Address):
+        _check_ipv6(found, text=text)
     return found
 
 
-def routable_address(text: str) -> IPv4Address:
+def routable_address(text: str) -> Address:
     """An address that other machines can reach: not a loopback one."""
     found = address(text)
     if found.is_loopback:
@@ -73,27 +70,54 @@ def routable_address(text: str) -> IPv4Address:
     return found
 
 
-def gateway(text: str) -> IPv4Interface:
+def gateway(text: str) -> Interface:
     """An address with the length of its network's prefix, ``10.0.1.1/24``."""
-    example = "Write the address and the prefix length of its network, such as 10.0.1.1/24."
-    if "/" not in text:
-        routable_address(text)
+    example = (
+        "Write the address and the prefix length of its network, such as 10.0.1.1/24 or 2001:db8:1::1/64."
+    )
+    host, slash, _ = text.partition("/")
+    routable_address(host)
+    if not slash:
         raise ConfigError(problem=f"{shown(text)} has no prefix length", fix=example)
     try:
-        found = IPv4Interface(text)
-    except (AddressValueError, NetmaskValueError) as error:
-        _refuse_ipv6(text, IPv6Interface, example="10.0.1.1/24")
-        raise ConfigError(
-            problem=f"{shown(text)} is not an IPv4 address with a prefix", fix=example
-        ) from error
-    routable_address(text.partition("/")[0])
+        found = ip_interface(text)
+    except ValueError as error:
+        raise ConfigError(problem=f"{shown(text)} is not an address with a prefix", fix=example) from error
+    _check_host(found)
+    return found
+
+
+def _check_host(found: Interface) -> None:
+    """Refuse the addresses of a network that belong to no single host (RFC 4291 2.6.1 for IPv6)."""
     network = found.network
-    if network.prefixlen < 31 and found.ip in (network.network_address, network.broadcast_address):
+    if network.max_prefixlen - network.prefixlen < 2:
+        return
+    special = [network.network_address]
+    called = "subnet-router anycast"
+    if found.version == 4:
+        special.append(network.broadcast_address)
+        called = "network or broadcast"
+    if found.ip in special:
         raise ConfigError(
-            problem=f"{found.ip} is the network or broadcast address of {network}",
+            problem=f"{found.ip} is the {called} address of {network}",
             fix="Use an address of a host in that network.",
         )
-    return found
+
+
+def _host(text: str, *, of: str) -> str:
+    """The address before a port: an IPv6 one without the brackets that it must have (RFC 3986 3.2.2)."""
+    if text.startswith("[") and text.endswith("]"):
+        inner = text[1:-1]
+        if address(inner).version == 4:
+            raise ConfigError(problem=f"{shown(of)} has an IPv4 address in brackets", fix=f"Write {inner}.")
+        return inner
+    if ":" in text:
+        address(text)
+        raise ConfigError(
+            problem=f"{shown(of)} has an IPv6 address without brackets",
+            fix=f"Put it in brackets, so that the port is told from it: [{text}].",
+        )
+    return text
 
 
 def port(text: str) -> int:
@@ -103,29 +127,43 @@ def port(text: str) -> int:
     return int(text)
 
 
-def endpoint(text: str) -> tuple[IPv4Address, int]:
-    """``ADDRESS:PORT`` of a real server."""
+def endpoint(text: str) -> tuple[Address, int]:
+    """``ADDRESS:PORT`` of a real server; an IPv6 address stands in brackets."""
     host, colon, number = text.rpartition(":")
-    if not colon or host.endswith(":") or ("[" in host and not host.endswith("]")):
-        address(text)
+    if not colon or _is_address(text):
+        address(text.strip("[]"))
         raise ConfigError(
-            problem=f"{shown(text)} has no port", fix="Write ADDRESS:PORT, such as 10.0.1.21:80."
+            problem=f"{shown(text)} has no port",
+            fix="Write ADDRESS:PORT, such as 10.0.1.21:80 or [2001:db8::21]:80.",
         )
-    return address(host), port(number)
+    return address(_host(host, of=text)), port(number)
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is an address without a port, in brackets or not."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if "]" in bare:  # ip_address() takes anything for a zone
+        return False
+    try:
+        ip_address(bare)
+    except ValueError:
+        return False
+    return True
 
 
 def listener(text: str) -> Listener:
-    """``ADDRESS:PORT/tcp`` or ``ADDRESS:PORT/udp``."""
+    """``ADDRESS:PORT/tcp`` or ``ADDRESS:PORT/udp``; an IPv6 address stands in brackets."""
     where, slash, protocol = text.partition("/")
     host, colon, number = where.rpartition(":")
-    if not slash or not colon:
+    if not slash or not colon or _is_address(where):
         raise ConfigError(
             problem=f"{shown(text)} is not ADDRESS:PORT/PROTOCOL",
-            fix="Write all three, such as 192.0.2.10:80/tcp.",
+            fix="Write all three, such as 192.0.2.10:80/tcp or [2001:db8::10]:80/tcp.",
         )
     if protocol not in tuple(Protocol):
         raise ConfigError(problem=f"{shown(protocol)} is not a known protocol", fix="Use tcp or udp.")
-    return Listener(address=routable_address(host), port=port(number), protocol=Protocol(protocol))
+    found = routable_address(_host(host, of=text))
+    return Listener(address=found, port=port(number), protocol=Protocol(protocol))
 
 
 def name(text: str) -> str:
@@ -166,6 +204,11 @@ def http_host(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._:\[\]-]{0,253}", text):
         raise ConfigError(
             problem=f"{shown(text)} is not a host name", fix="Write a name such as www.example.com."
+        )
+    if ":" in text and "[" not in text and _is_address(text):
+        raise ConfigError(
+            problem=f"{shown(text)} has an IPv6 address without brackets",
+            fix=f"Put it in brackets: [{text}].",
         )
     return text
 

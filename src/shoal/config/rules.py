@@ -3,22 +3,22 @@
 Pure. Whether an interface exists on this host is looked at elsewhere, since it differs from host to host.
 """
 
-from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Iterable, Mapping
 
 from shoal.config import notation
 from shoal.config.findings import Findings
-from shoal.config.schema import ClusterTable, Document, RouterTable, TablePath
+from shoal.config.schema import ClusterTable, Document, PathTable, RouterTable, TablePath
 from shoal.config.server_rules import check_virtual_servers
 from shoal.config.shape import home_of, likely
 from shoal.config.tunnel_rules import check_masquerading, check_tunnels
+from shoal.model import Address, Network
 
 DEAD_INTERVALS = 3
 FEWEST_DEAD_INTERVALS = 2
 MAX_ROUTERS = 16
 PUBLIC = "public"
 
-Fixed = dict[IPv4Address, tuple[str, str]]
+Fixed = dict[Address, tuple[str, str]]
 
 
 def check(document: Document, findings: Findings) -> None:
@@ -26,8 +26,8 @@ def check(document: Document, findings: Findings) -> None:
     _check_cluster(document.cluster, findings, peers=len(document.routers) > 1)
     _check_paths(document, findings)
     fixed = _check_routers(document.routers, findings, paths=document.paths.keys())
-    gateways = _check_gateways(document, findings, fixed=fixed)
-    check_virtual_servers(document, findings, fixed=fixed, gateways=gateways)
+    floating = _check_gateways(document, findings, fixed=fixed)
+    check_virtual_servers(document, findings, fixed=fixed, gateways=floating)
     check_tunnels(document, findings)
     check_masquerading(document, findings, public=PUBLIC)
 
@@ -35,6 +35,13 @@ def check(document: Document, findings: Findings) -> None:
 def dead_time(table: ClusterTable) -> float:
     """Seconds of silence that mean death: three intervals unless the file says otherwise."""
     return table.dead_time or round(DEAD_INTERVALS * table.heartbeat_interval, 9)
+
+
+def gateways(path: PathTable) -> list[tuple[TablePath, str]]:
+    """A path's gateways, each with its place in the key ``gateway``, which is one text or a list."""
+    if isinstance(path.gateway, str):
+        return [((), path.gateway)] if path.gateway else []
+    return [((index,), text) for index, text in enumerate(path.gateway)]
 
 
 def _check_cluster(table: ClusterTable, findings: Findings, *, peers: bool) -> None:
@@ -97,6 +104,7 @@ def _check_routers(routers: Iterable[RouterTable], findings: Findings, *, paths:
             )
         _check_fixed_addresses(router, findings, paths=paths, fixed=fixed)
     _check_common_paths(routers, findings, paths=paths)
+    _check_one_family(routers, findings, fixed=fixed)
     return fixed
 
 
@@ -142,33 +150,59 @@ def _check_common_paths(routers: list[RouterTable], findings: Findings, *, paths
                 )
 
 
-def _check_gateways(document: Document, findings: Findings, *, fixed: Fixed) -> dict[IPv4Address, str]:
+def _check_one_family(routers: Iterable[RouterTable], findings: Findings, *, fixed: Fixed) -> None:
+    """On one path all heartbeats go by the same IP version."""
+    first: dict[str, Address] = {}
+    places = {(router.name, path): (*router.at, path) for router in routers for path in router.addresses}
+    for address, (router, path) in fixed.items():
+        if first.setdefault(path, address).version != address.version:
+            findings.report(
+                places[router, path],
+                problem=f"{address} is IPv{address.version}, and the other routers' addresses on path {path} are not",
+                fix="Give the routers addresses of one family on each path.",
+            )
+
+
+def _check_gateways(document: Document, findings: Findings, *, fixed: Fixed) -> dict[Address, str]:
     """Check the floating gateway addresses; return the path of each."""
-    gateways: dict[IPv4Address, str] = {}
+    taken: dict[Address, str] = {}
     for path, table in document.paths.items():
-        at = ("paths", path, "gateway")
-        found = findings.read(at, notation.gateway, of=table.gateway) if table.gateway else None
-        if found is None:
-            continue
-        if found.ip in fixed:
+        families: set[int] = set()
+        for index, text in gateways(table):
+            at = ("paths", path, "gateway", *index)
+            found = findings.read(at, notation.gateway, of=text)
+            if found is None:
+                continue
+            _check_gateway(found.ip, findings, at=at, fixed=fixed, taken=taken)
+            if found.version in families:
+                problem = f"path {path} has another IPv{found.version} gateway"
+                findings.report(at, problem=problem, fix="Keep one of each family.")
+            families.add(found.version)
+            taken.setdefault(found.ip, path)
+            _check_gateway_network(found.network, findings, at=at, fixed=fixed)
+    return taken
+
+
+def _check_gateway(
+    address: Address, findings: Findings, *, at: TablePath, fixed: Fixed, taken: Mapping[Address, str]
+) -> None:
+    if address in fixed:
+        findings.report(
+            at,
+            problem=f"{address} is the fixed address of router {fixed[address][0]}, so it cannot float",
+            fix="Use an address of that network that no machine has.",
+        )
+    if address in taken:
+        problem = f"{address} is already the gateway of path {taken[address]}"
+        findings.report(at, problem=problem, fix="Give each path its own gateway.")
+
+
+def _check_gateway_network(network: Network, findings: Findings, *, at: TablePath, fixed: Fixed) -> None:
+    """A router's address of the other family says nothing about the network."""
+    for address, (router, its_path) in fixed.items():
+        if its_path == at[1] and address.version == network.version and address not in network:
             findings.report(
                 at,
-                problem=f"{found.ip} is the fixed address of router {fixed[found.ip][0]}, so it cannot float",
-                fix="Use an address of that network that no machine has.",
-            )
-        if found.ip in gateways:
-            problem = f"{found.ip} is already the gateway of path {gateways[found.ip]}"
-            findings.report(at, problem=problem, fix="Give each path its own gateway.")
-        gateways.setdefault(found.ip, path)
-        _check_gateway_network(found.network, findings, path=path, fixed=fixed)
-    return gateways
-
-
-def _check_gateway_network(network: IPv4Network, findings: Findings, *, path: str, fixed: Fixed) -> None:
-    for address, (router, its_path) in fixed.items():
-        if its_path == path and address not in network:
-            findings.report(
-                ("paths", path, "gateway"),
                 problem=f"{network} does not hold {address}, the address of router {router} on this path",
                 fix="Use a gateway in the network of the routers' addresses on the path.",
             )

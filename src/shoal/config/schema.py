@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta, field
 
-Address = Annotated[str, Meta(description="IPv4 address", examples=["192.0.2.10"])]
+Address = Annotated[str, Meta(description="IPv4 or IPv6 address", examples=["192.0.2.10", "2001:db8::10"])]
 
 TablePath = tuple[str | int, ...]
 
@@ -51,9 +51,10 @@ class PathTable(Table, kw_only=True):
 
     interface: Annotated[str, Meta(description="network interface, the same on every router")]
     gateway: Annotated[
-        str,
+        str | list[str],
         Meta(
-            description="floating gateway address of the real servers on this path", examples=["10.0.1.1/24"]
+            description="floating gateway address of the real servers on this path; a list for one of each family",
+            examples=["10.0.1.1/24", ["10.0.1.1/24", "2001:db8:1::1/64"]],
         ),
     ] = ""
     masquerade: Annotated[
@@ -84,8 +85,22 @@ class DataplaneTable(Table, kw_only=True):
         Meta(description="where the kernel hands over packets; auto: by interface"),
     ] = "auto"
     max_connections: Annotated[
-        int, Meta(ge=1024, le=16_777_216, description="size of the connection table")
+        int, Meta(ge=1024, le=16_777_216, description="size of the table of IPv4 connections")
     ] = 262_144
+    max_connections_ipv6: Annotated[
+        int, Meta(ge=1024, le=16_777_216, description="size of the table of IPv6 connections")
+    ] = 65_536
+    max_virtual_servers: Annotated[
+        int, Meta(ge=1, le=4096, description="room in the dataplane for virtual servers")
+    ] = 256
+    max_real_servers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=131_072,
+            description="room in the dataplane for real servers; one of two virtual servers counts twice",
+        ),
+    ] = 4096
 
 
 class MonitorTable(Table, kw_only=True):
@@ -176,7 +191,11 @@ class VirtualServerTable(Table, kw_only=True):
 
     name: Annotated[str, Meta(description="name of the virtual server")]
     listen: Annotated[
-        list[str], Meta(description="ADDRESS:PORT/tcp or /udp", examples=[["192.0.2.10:80/tcp"]])
+        list[str],
+        Meta(
+            description="ADDRESS:PORT/tcp or /udp",
+            examples=[["192.0.2.10:80/tcp"], ["[2001:db8::10]:80/tcp"]],
+        ),
     ]
     scheduler: Annotated[
         Literal["rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "twos", "sh", "dh", "mh", "lblc"],
@@ -202,7 +221,10 @@ class VirtualServerTable(Table, kw_only=True):
     )
     real_servers: Annotated[
         list[RealServerTable | str],
-        Meta(description="tables, or ADDRESS:PORT for short", examples=[["10.0.1.21:80"]]),
+        Meta(
+            description="tables, or ADDRESS:PORT for short",
+            examples=[["10.0.1.21:80"], ["[2001:db8:1::21]:80"]],
+        ),
     ]
 
 

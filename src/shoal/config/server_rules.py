@@ -1,7 +1,6 @@
 """What virtual servers, their real servers and their monitors must keep together. Pure."""
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address
 
 from shoal.config import notation
 from shoal.config.findings import Findings
@@ -17,7 +16,7 @@ from shoal.config.schema import (
     VirtualServerTable,
 )
 from shoal.errors import ConfigError
-from shoal.model import Listener
+from shoal.model import Address, Listener, endpoint
 
 MAX_FLOATING = 1000
 """Floating addresses of a cluster; as many as the dataplane's ownership lease names (``system/lease.py``)."""
@@ -25,6 +24,9 @@ MAX_FLOATING = 1000
 MAX_REAL_SERVERS = 1024
 """Real servers of one virtual server; ``SHOAL_MAX_PER_SERVICE`` in ``bpf/abi.h``."""
 
+
+ONE_FAMILY = ("nat", "dr")
+"""The methods by which a packet stays in its family."""
 
 SCHEDULER_FLAGS = {"sh": ("sh-fallback", "sh-port"), "mh": ("mh-fallback", "mh-port")}
 """The flags that a scheduler takes; the same as ``known_flags`` in ``shoal.schedulers``."""
@@ -48,8 +50,8 @@ def check_virtual_servers(
     document: Document,
     findings: Findings,
     *,
-    fixed: Mapping[IPv4Address, tuple[str, str]],
-    gateways: Mapping[IPv4Address, str],
+    fixed: Mapping[Address, tuple[str, str]],
+    gateways: Mapping[Address, str],
 ) -> None:
     """Report every rule that a virtual server breaks. ``fixed`` and ``gateways`` are already taken."""
     taken = {address: f"the fixed address of router {name}" for address, (name, _) in fixed.items()}
@@ -62,6 +64,7 @@ def check_virtual_servers(
             problem=f"{len(virtual) + len(gateways)} floating addresses are more than {MAX_FLOATING}",
             fix="Let virtual servers share addresses, on different ports.",
         )
+    _check_room(document, findings)
     names: dict[str, TablePath] = {}
     for server in document.virtual_servers:
         at = (*server.at, "name")
@@ -72,11 +75,25 @@ def check_virtual_servers(
         _check_scheduler_flags(server, findings)
         _check_real_servers(server, findings, virtual=virtual)
         _check_unchanged_ports(server, findings)
+        _check_family(server, findings)
         _check_monitor(server.monitor, findings)
 
 
+def _check_room(document: Document, findings: Findings) -> None:
+    """The dataplane's limits, which are the operator's to raise."""
+    servers = document.virtual_servers
+    real = sum(len(server.real_servers) for server in servers)
+    for key, limit, count, noun in (
+        ("max_virtual_servers", document.dataplane.max_virtual_servers, len(servers), "virtual"),
+        ("max_real_servers", document.dataplane.max_real_servers, real, "real"),
+    ):
+        if count > limit:
+            problem = f"{count} {noun} servers are more than {limit}"
+            findings.report(("dataplane", key), problem=problem, fix=f"Set {key} = {count} or more.")
+
+
 def _check_listeners(
-    document: Document, findings: Findings, *, taken: Mapping[IPv4Address, str]
+    document: Document, findings: Findings, *, taken: Mapping[Address, str]
 ) -> dict[Listener, str]:
     listeners: dict[Listener, str] = {}
     for server in document.virtual_servers:
@@ -119,7 +136,7 @@ def _check_scheduler_flags(server: VirtualServerTable, findings: Findings) -> No
             findings.report(at, problem=f"{flag} is given twice", fix="Remove one of the two.")
 
 
-def _check_real_servers(server: VirtualServerTable, findings: Findings, *, virtual: set[IPv4Address]) -> None:
+def _check_real_servers(server: VirtualServerTable, findings: Findings, *, virtual: set[Address]) -> None:
     at = (*server.at, "real_servers")
     if not server.real_servers:
         findings.report(at, problem="there is no real server", fix='Add one, such as "10.0.1.21:80".')
@@ -136,7 +153,7 @@ def _check_real_servers(server: VirtualServerTable, findings: Findings, *, virtu
     _check_distinct(server, findings, virtual=virtual)
 
 
-def _check_distinct(server: VirtualServerTable, findings: Findings, *, virtual: set[IPv4Address]) -> None:
+def _check_distinct(server: VirtualServerTable, findings: Findings, *, virtual: set[Address]) -> None:
     endpoints: set[str] = set()
     names: set[str] = set()
     for place, each in real_servers(server):
@@ -146,18 +163,18 @@ def _check_distinct(server: VirtualServerTable, findings: Findings, *, virtual: 
         if address in virtual:
             problem = f"{address} is a virtual address, so packets would come back to the router"
             findings.report(place, problem=problem, fix="Use the real server's own address.")
-        endpoint = f"{address}:{each.port}"
-        if endpoint in endpoints:
-            problem = f"{endpoint} is already a real server of {server.name}"
+        shown = endpoint(address, each.port)
+        if shown in endpoints:
+            problem = f"{shown} is already a real server of {server.name}"
             findings.report(
                 place, problem=problem, fix="Remove one of the two; use weight for a larger share."
             )
-        elif (each.name or endpoint) in names:
-            problem = f"a second real server of {server.name} is called {each.name or endpoint}"
+        elif (each.name or shown) in names:
+            problem = f"a second real server of {server.name} is called {each.name or shown}"
             place = (*place, "name") if each.name else place
             findings.report(place, problem=problem, fix="Give each its own name.")
-        endpoints.add(endpoint)
-        names.add(each.name or endpoint)
+        endpoints.add(shown)
+        names.add(each.name or shown)
 
 
 def _check_unchanged_ports(server: VirtualServerTable, findings: Findings) -> None:
@@ -178,6 +195,38 @@ def _check_unchanged_ports(server: VirtualServerTable, findings: Findings) -> No
             fix='Use the listener\'s port, a virtual server for each port, or method = "nat".',
             needs=((*server.at, "method"),),
         )
+
+
+def _check_family(server: VirtualServerTable, findings: Findings) -> None:
+    """nat and dr leave a packet in its family, so listeners and real servers are of that of the first listener."""
+    at = (*server.at, "listen")
+    listeners = [
+        ((*at, index), found)
+        for index, text in enumerate(server.listen)
+        if (found := findings.read((*at, index), notation.listener, of=text)) is not None
+    ]
+    staying = [
+        (at, each) for at, each in real_servers(server) if (each.method or server.method) in ONE_FAMILY
+    ]
+    if not listeners or not staying:
+        return
+    family = listeners[0][1].address.version
+    needs = ((*at, 0), (*server.at, "method"))
+    fix = "Make a virtual server for each family, with real servers of its own."
+    for place, listener in listeners:
+        if listener.address.version != family:
+            problem = f"{listener} is IPv{listener.address.version}, and {listeners[0][1]} is not"
+            findings.report(place, problem=problem, fix=fix, needs=needs)
+    for place, each in staying:
+        version = notation.address(each.address).version if findings.is_sound(place) else family
+        if version != family:
+            method = each.method or server.method
+            findings.report(
+                place,
+                problem=f"{each.address} is IPv{version} and the listeners are not; {method} cannot change that",
+                fix=fix,
+                needs=needs,
+            )
 
 
 def _check_monitor(table: MonitorTable, findings: Findings) -> None:

@@ -117,6 +117,8 @@ class _Reader:
             return {key: self.value(node.value_type, each, at=(*at, key)) for key, each in value.items()}
         members = node.types if isinstance(node, inspect.UnionType) else (node,)
         for member in members:
+            if isinstance(member, inspect.ListType) and isinstance(value, list):
+                return self.value(member, value, at=at)
             if self._is_of(member, value):
                 return self._scalar(member, value, at=at)
         expected = " or ".join(dict.fromkeys(self._wanted(member) for member in members))

@@ -9,9 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address
 
-from shoal.model import Connection, ForwardingMethod, Listener
+from shoal.model import Address, Connection, ForwardingMethod, Listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +22,14 @@ class Destination:
     ``method`` None: that of its service. A connection keeps the method with which it began.
     """
 
-    address: IPv4Address
+    address: Address
     port: int
     weight: int
     available: bool = True
     method: ForwardingMethod | None = None
 
     @property
-    def endpoint(self) -> tuple[IPv4Address, int]:
+    def endpoint(self) -> tuple[Address, int]:
         """Address and port: the identity of a destination within its service."""
         return self.address, self.port
 
@@ -117,20 +116,33 @@ class ServiceCounters:
 
     connections: int = 0
     drops: Mapping[Drop, int] = field(default_factory=dict)
-    destinations: Mapping[tuple[IPv4Address, int], DestinationCounters] = field(default_factory=dict)
+    destinations: Mapping[tuple[Address, int], DestinationCounters] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
     """Counters of every service, and the drops that belong to none.
 
-    ``connections_held`` is as of the last sweep; ``connections_limit`` is how many places the table has.
+    ``connections_held`` is as of the last sweep; ``connections_limit`` is how many places the table has. IPv6
+    connections have a table of their own.
     """
 
     services: Mapping[str, ServiceCounters] = field(default_factory=dict)
     drops: Mapping[Drop, int] = field(default_factory=dict)
     connections_held: int = 0
     connections_limit: int = 0
+    ipv6_connections_held: int = 0
+    ipv6_connections_limit: int = 0
+
+    @property
+    def held(self) -> int:
+        """Connections of both families."""
+        return self.connections_held + self.ipv6_connections_held
+
+    @property
+    def limit(self) -> int:
+        """Places for both families."""
+        return self.connections_limit + self.ipv6_connections_limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ It has no clock: time passes with the packets and with ``advance``.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
 from itertools import islice
 
 from shoal.dataplane.base import (
@@ -26,13 +25,13 @@ from shoal.dataplane.base import (
 from shoal.dataplane.packet import PASS, Packet, Verdict, drop, forward
 from shoal.dataplane.tally import Tally
 from shoal.errors import ConfigError
-from shoal.model import Connection, ConnectionState, ForwardingMethod, Listener, Protocol
+from shoal.model import Address, Connection, ConnectionState, ForwardingMethod, Listener, Protocol
 from shoal.model.tcp_states import ACTIVE_STATES, TIMEOUTS, TRANSITIONS, Direction
 from shoal.schedulers import Request, Scheduler, scheduler_class
 from shoal.schedulers.twos import chances
 
-Endpoint = tuple[IPv4Address, int]
-Client = tuple[Protocol, IPv4Address, int]
+Endpoint = tuple[Address, int]
+Client = tuple[Protocol, Address, int]
 
 _CLOSED = (ConnectionState.TIME_WAIT, ConnectionState.CLOSE)
 
@@ -55,6 +54,11 @@ class _Entry:
     def key(self) -> Client:
         return self.protocol, *self.client
 
+    @property
+    def family(self) -> int:
+        """4 or 6: that of the client."""
+        return self.client[0].version
+
 
 @dataclass(slots=True, kw_only=True)
 class _Installed:
@@ -67,7 +71,8 @@ class _Installed:
 
 
 class FakeDataplane(Dataplane):
-    """Keeps services and connections in dictionaries, at most ``max_connections`` of the latter.
+    """Keeps services and connections in dictionaries, at most ``max_connections`` of the latter, and
+    ``max_connections_ipv6`` over IPv6.
 
     ``chance`` gives the random numbers of 32 bits that twos wants; without it they are the same each time.
     """
@@ -78,18 +83,19 @@ class FakeDataplane(Dataplane):
         self,
         *,
         max_connections: int = 1024,
+        max_connections_ipv6: int = 1024,
         attachments: tuple[Attachment, ...] = (),
         chance: Callable[[], int] | None = None,
     ) -> None:
         self._chance = chance or chances().__next__
-        self._limit = max_connections
+        self._limits = {4: max_connections, 6: max_connections_ipv6}
         self._attachments = attachments
         self._now = 0.0
         self._born = 0
         self._installed: dict[str, _Installed] = {}
         self._listeners: dict[Listener, str] = {}
         self._by_client: dict[Client, list[_Entry]] = {}
-        self._held = 0
+        self._held = Counter[int]()
         self._drops: Counter[Drop] = Counter()
         self._tallies: dict[tuple[str, Endpoint], Tally] = {}
 
@@ -140,8 +146,10 @@ class FakeDataplane(Dataplane):
                 for name, each in self._installed.items()
             },
             drops=dict(self._drops),
-            connections_held=self._held,
-            connections_limit=self._limit,
+            connections_held=self._held[4],
+            connections_limit=self._limits[4],
+            ipv6_connections_held=self._held[6],
+            ipv6_connections_limit=self._limits[6],
         )
 
     def sweep(self) -> int:
@@ -161,7 +169,7 @@ class FakeDataplane(Dataplane):
         self._by_client.clear()
         self._tallies.clear()
         self._drops.clear()
-        self._held = 0
+        self._held.clear()
 
     # -- time and packets
 
@@ -267,7 +275,7 @@ class FakeDataplane(Dataplane):
         taken = self._find((packet.protocol, *client), real=destination.endpoint) is not None
         if taken and method is ForwardingMethod.NAT:
             return self._drop(name, Drop.REPLY_TUPLE_IN_USE)
-        if not self._make_room():
+        if not self._make_room(packet.source.version):
             return self._drop(name, Drop.TABLE_FULL)
         self._born += 1
         is_udp = packet.protocol is Protocol.UDP
@@ -300,11 +308,14 @@ class FakeDataplane(Dataplane):
         index = installed.scheduler.choose(loads, request)
         return None if index is None else destinations[index]
 
-    def _make_room(self) -> bool:
-        """Whether there is room for one more; if need be the oldest half-open connection gives way."""
-        if self._held < self._limit or self.sweep():
+    def _make_room(self, family: int) -> bool:
+        """Whether its family has room for one more; if need be the oldest half-open connection gives way."""
+        if self._held[family] == self._limits[family]:
+            self.sweep()
+        if self._held[family] < self._limits[family]:
             return True
-        half_open = [entry for entry in self._entries() if entry.state is ConnectionState.SYN_RECV]
+        ours = (entry for entry in self._entries() if entry.family == family)
+        half_open = [entry for entry in ours if entry.state is ConnectionState.SYN_RECV]
         if not half_open:
             return False
         self._forget(min(half_open, key=lambda entry: entry.born))
@@ -324,7 +335,7 @@ class FakeDataplane(Dataplane):
 
     def _remember(self, entry: _Entry) -> None:
         self._by_client.setdefault(entry.key, []).append(entry)
-        self._held += 1
+        self._held[entry.family] += 1
         self._count(entry, 1)
         self._tally(entry.service, entry.real).connections += 1
 
@@ -333,7 +344,7 @@ class FakeDataplane(Dataplane):
         entries.remove(entry)
         if not entries:
             del self._by_client[entry.key]
-        self._held -= 1
+        self._held[entry.family] -= 1
         self._count(entry, -1)
 
     # -- services and counters

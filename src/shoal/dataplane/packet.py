@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
-from ipaddress import IPv4Address
 
 from shoal.dataplane.base import Drop
-from shoal.model import Protocol
+from shoal.model import Address, Protocol
 from shoal.model.tcp_states import TcpEvent, tcp_event
 
-IPV4_HEADER = 20
+IP_HEADER = {4: 20, 6: 40}
+IPV6_FRAGMENT_HEADER = 8
 L4_HEADER = {Protocol.TCP: 20, Protocol.UDP: 8}
 ICMP_HEADER = 8
 
@@ -26,14 +26,14 @@ class TcpFlags(IntFlag):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packet:
-    """An IPv4 packet. ``protocol`` None is neither TCP nor UDP (an ICMP echo); its ports and flags mean
+    """A packet of either family. ``protocol`` None is neither TCP nor UDP (an ICMP echo); its ports and flags mean
     nothing.
 
-    ``fragment_offset`` is in bytes, a multiple of 8.
+    ``ttl`` is the hop limit under IPv6. ``fragment_offset`` is in bytes, a multiple of 8.
     """
 
-    source: IPv4Address
-    destination: IPv4Address
+    source: Address
+    destination: Address
     protocol: Protocol | None = Protocol.TCP
     source_port: int = 0
     destination_port: int = 0
@@ -45,11 +45,17 @@ class Packet:
 
     @property
     def length(self) -> int:
-        """The packet's length in bytes from the IPv4 header on, as the byte counters count it."""
+        """The packet's length in bytes from the IP header on, as the byte counters count it.
+
+        An IPv6 fragment has a header that says so (RFC 8200 4.5).
+        """
+        version = self.source.version
+        is_fragment = self.more_fragments or self.fragment_offset > 0
+        header = IP_HEADER[version] + (IPV6_FRAGMENT_HEADER if version == 6 and is_fragment else 0)
         if self.fragment_offset:
-            return IPV4_HEADER + len(self.payload)
-        header = ICMP_HEADER if self.protocol is None else L4_HEADER[self.protocol]
-        return IPV4_HEADER + header + len(self.payload)
+            return header + len(self.payload)
+        header += ICMP_HEADER if self.protocol is None else L4_HEADER[self.protocol]
+        return header + len(self.payload)
 
     @property
     def event(self) -> TcpEvent | None:

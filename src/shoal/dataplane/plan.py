@@ -5,11 +5,12 @@ whoever gives up a listener comes before whoever takes it; then the other servic
 hand listeners round in a circle, one of them is first put without what it gives up.
 """
 
+import heapq
 from collections.abc import Mapping
 from dataclasses import replace
 
 from shoal.dataplane.base import DataplaneState, Destination, PutService, RemoveService, Service, Step
-from shoal.model import Listener
+from shoal.model import Listener, endpoint
 
 
 def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
@@ -35,6 +36,8 @@ def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
 
 
 def _same(one: Service, other: Service) -> bool:
+    if one is other or one == other:  # the usual case, and much quicker told
+        return True
     return _unordered(one) == _unordered(other)
 
 
@@ -50,22 +53,44 @@ def _spelled_out(service: Service) -> Service:
 
 
 def _puts(pending: dict[str, Service], *, held: dict[str, Service]) -> list[Step]:
-    """Every pending service once; in a circle one of them twice. ``held`` is what they are now."""
+    """Every pending service once, in a circle one of them twice. ``held`` is what they are now; both are used up."""
     steps: list[Step] = []
+    owners = {listener: name for name, service in held.items() for listener in service.listeners}
+    takers: dict[Listener, list[str]] = {}
+    for name, service in pending.items():
+        for listener in service.listeners:
+            takers.setdefault(listener, []).append(name)
+    ready = sorted(pending)  # a heap: all that may be put now are in it, and some that may not
     while pending:
-        owners = {listener: name for name, service in held.items() for listener in service.listeners}
-        blockers = {name: _blockers(service, owners=owners) for name, service in pending.items()}
-        name = next((name for name in pending if not blockers[name]), None)
-        if name is None:
-            name = min(min(each) for each in blockers.values())
+        free = _next_ready(ready, pending, owners=owners)
+        if free is None:
+            name = min(each for service in pending.values() for each in _blockers(service, owners=owners))
             wanted = {each for other in pending.keys() - {name} for each in pending[other].listeners}
             kept = tuple(each for each in held[name].listeners if each not in wanted)
             service = replace(held[name], listeners=kept)
         else:
-            service = pending.pop(name)
-        steps.append(PutService(service=service, changes=changes(service, held.get(name))))
+            name, service = free, pending.pop(free)
+        old = held.get(name)
+        steps.append(PutService(service=service, changes=changes(service, old)))
         held[name] = service
+        for listener in () if old is None else old.listeners:
+            if owners.get(listener) == name and listener not in service.listeners:
+                del owners[listener]
+                for taker in takers.get(listener, ()):
+                    heapq.heappush(ready, taker)
+        owners.update(dict.fromkeys(service.listeners, name))
     return steps
+
+
+def _next_ready(
+    ready: list[str], pending: Mapping[str, Service], *, owners: Mapping[Listener, str]
+) -> str | None:
+    """The first pending service by name that takes no listener from another; None in a circle."""
+    while ready:
+        name = heapq.heappop(ready)
+        if name in pending and not _blockers(pending[name], owners=owners):
+            return name
+    return None
 
 
 def _blockers(service: Service, *, owners: Mapping[Listener, str]) -> set[str]:
@@ -93,29 +118,37 @@ def _shown_flags(service: Service) -> str:
 
 
 def _destination_changes(new: Service, old: Service) -> list[str]:
-    before = {each.endpoint: each for each in _spelled_out(old).destinations}
-    after = {each.endpoint: each for each in _spelled_out(new).destinations}
+    if not old.destinations:
+        return [_addition(each) for each in new.destinations]
+    before = {each.endpoint: each for each in old.destinations}
+    after = {each.endpoint: each for each in new.destinations}
     said: list[str] = []
-    for endpoint, destination in after.items():
-        said += _changes_of(destination, before.get(endpoint))
-    said += [f"removed {_shown(each)}" for endpoint, each in before.items() if endpoint not in after]
+    for key, destination in after.items():
+        if key not in before:
+            said.append(_addition(destination))
+            continue
+        said += _changes_of(destination, before[key])
+        method, former = new.method_of(destination), old.method_of(before[key])
+        if method != former:
+            said.append(f"method of {_shown(destination)} {former} -> {method}")
+    said += [f"removed {_shown(each)}" for key, each in before.items() if key not in after]
     if [each for each in before if each in after] != [each for each in after if each in before]:
         said.append("order of the real servers")
     return said
 
 
-def _changes_of(new: Destination, old: Destination | None) -> list[str]:
-    if old is None:
-        return [f"added {_shown(new)}" + ("" if new.available else ", down")]
+def _addition(destination: Destination) -> str:
+    return f"added {_shown(destination)}" + ("" if destination.available else ", down")
+
+
+def _changes_of(new: Destination, old: Destination) -> list[str]:
     said = []
     if new.weight != old.weight:
         said.append(f"weight of {_shown(new)} {old.weight} -> {new.weight}")
     if new.available != old.available:
         said.append(f"{_shown(new)} {'up' if new.available else 'down'}")
-    if new.method != old.method:
-        said.append(f"method of {_shown(new)} {old.method} -> {new.method}")
     return said
 
 
 def _shown(destination: Destination) -> str:
-    return f"{destination.address}:{destination.port}"
+    return endpoint(*destination.endpoint)

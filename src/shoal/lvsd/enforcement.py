@@ -72,7 +72,7 @@ def opening_records(observation: Observation, *, at: float) -> list[Record]:
     if observation.installed.services:
         found: dict[str, str | int | float | bool] = {
             "virtual_servers": len(observation.installed.services),
-            "connections": observation.counters.connections_held,
+            "connections": observation.counters.held,
         }
         cause = "a predecessor left it forwarding"
         records.append(Record(at=at, source="lvsd", event="dataplane.adopted", cause=cause, fields=found))

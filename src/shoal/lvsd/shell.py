@@ -143,9 +143,7 @@ class Lvsd:
         def look() -> view.ConnectionsView:
             entries = tuple(map(view.connection, self._dataplane.connections(limit=limit)))
             counters = self._dataplane.counters()
-            return view.ConnectionsView(
-                connections=entries, held=counters.connections_held, limit=counters.connections_limit
-            )
+            return view.ConnectionsView(connections=entries, held=counters.held, limit=counters.limit)
 
         return await self._in_worker(look)
 
@@ -284,13 +282,13 @@ class Lvsd:
 
     async def _reopen(self, cluster: Cluster) -> Dataplane:
         """The new one is opened first and adopts what is installed; if it is refused, the old one goes on."""
-        if cluster.max_connections != self._cluster.max_connections:
-            raise ConfigError(
-                problem=f"the connection table cannot be resized from {self._cluster.max_connections} while it "
-                "is in use",
-                where="dataplane.max_connections",
-                fix="leave it as it was, or stop Shoal and start it again (its connections are lost)",
-            )
+        for key, size in _sizes(self._cluster).items():
+            if _sizes(cluster)[key] != size:
+                raise ConfigError(
+                    problem=f"the dataplane's tables cannot be resized from {size} while they are in use",
+                    where=f"dataplane.{key}",
+                    fix="leave it as it was, or stop Shoal and start it again (its connections are lost)",
+                )
         old, new = self._dataplane, await self._open(cluster)
         if new is not old:
             await self._in_worker(old.close)
@@ -377,7 +375,17 @@ class Lvsd:
 
 def _base(cluster: Cluster) -> tuple[object, ...]:
     """What a dataplane is opened with: a change of this needs a new one."""
-    return cluster.paths, cluster.routers, cluster.hook, cluster.max_connections
+    return cluster.paths, cluster.routers, cluster.hook, _sizes(cluster)
+
+
+def _sizes(cluster: Cluster) -> dict[str, int]:
+    """What the tables of the dataplane are made for, by key of the configuration."""
+    return {
+        "max_connections": cluster.max_connections,
+        "max_connections_ipv6": cluster.max_connections_ipv6,
+        "max_virtual_servers": cluster.max_virtual_servers,
+        "max_real_servers": cluster.max_real_servers,
+    }
 
 
 def _silent(problem: str) -> UnavailableError:

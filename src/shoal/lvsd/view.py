@@ -19,7 +19,7 @@ from shoal.dataplane.base import (
 from shoal.ipc.messages import PeerView, RoleReport, TargetHealth
 from shoal.lvsd.journal import Entry
 from shoal.lvsd.reconcile import TargetKey, target_key
-from shoal.model import Cluster, Connection, RealServer, VirtualServer
+from shoal.model import Cluster, Connection, RealServer, VirtualServer, endpoint
 
 NEARLY_FULL = 0.9
 
@@ -41,12 +41,17 @@ class AttachmentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataplaneView(msgspec.Struct, frozen=True, kw_only=True):
-    """The dataplane. ``drops`` counts packets by reason, those of all virtual servers included."""
+    """The dataplane; IPv6 connections have a table of their own.
+
+    ``drops`` counts packets by reason, those of all virtual servers included.
+    """
 
     name: str
     attachments: tuple[AttachmentView, ...]
     connections_held: int
     connections_limit: int
+    ipv6_connections_held: int
+    ipv6_connections_limit: int
     drops: dict[str, int]
 
 
@@ -121,7 +126,7 @@ class ConnectionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionsView(msgspec.Struct, frozen=True, kw_only=True):
-    """Some of the connections held, in no order."""
+    """Some of the connections held, in no order. ``held`` and ``limit`` are of both families together."""
 
     connections: tuple[ConnectionView, ...]
     held: int
@@ -202,9 +207,9 @@ def connection(entry: Connection) -> ConnectionView:
     """One connection, for people."""
     return ConnectionView(
         protocol=entry.protocol,
-        client="{}:{}".format(*entry.client),
-        virtual="{}:{}".format(*entry.virtual),
-        real="{}:{}".format(*entry.real),
+        client=endpoint(*entry.client),
+        virtual=endpoint(*entry.virtual),
+        real=endpoint(*entry.real),
         state=entry.state,
         expires_in=round(entry.expires_in, 3),
         virtual_server=entry.virtual_server,
@@ -224,6 +229,8 @@ def _dataplane(now: Snapshot) -> DataplaneView:
         ),
         connections_held=now.counters.connections_held,
         connections_limit=now.counters.connections_limit,
+        ipv6_connections_held=now.counters.ipv6_connections_held,
+        ipv6_connections_limit=now.counters.ipv6_connections_limit,
         drops=_named(drops),
     )
 
@@ -328,7 +335,13 @@ def _shared(now: Snapshot, peer: PeerView, path: str) -> bool:
 
 
 def _full_table(now: Snapshot) -> list[str]:
-    held, limit = now.counters.connections_held, now.counters.connections_limit
-    if not limit or held < NEARLY_FULL * limit:
-        return []
-    return [f"the connection table holds {held} of {limit}"]
+    counters = now.counters
+    tables = (
+        ("connection table", counters.connections_held, counters.connections_limit),
+        ("IPv6 connection table", counters.ipv6_connections_held, counters.ipv6_connections_limit),
+    )
+    return [
+        f"the {table} holds {held} of {limit}"
+        for table, held, limit in tables
+        if limit and held >= NEARLY_FULL * limit
+    ]

@@ -1,5 +1,6 @@
 """The nouns, frozen. Imports nothing of ours; every other module may import this one."""
 
+from shoal.model.address import Address, Interface, Network, address_order, endpoint
 from shoal.model.cluster import AddressGroup, Cluster, FloatingAddress, Path, Router, RouterState
 from shoal.model.connection import Connection, ConnectionState
 from shoal.model.monitor import (
@@ -23,6 +24,7 @@ from shoal.model.virtual_server import (
 )
 
 __all__ = [
+    "Address",
     "AddressGroup",
     "Cluster",
     "Connection",
@@ -34,8 +36,10 @@ __all__ = [
     "Health",
     "Hook",
     "HttpProbe",
+    "Interface",
     "Listener",
     "Monitor",
+    "Network",
     "Path",
     "Probe",
     "ProgramProbe",
@@ -46,4 +50,6 @@ __all__ = [
     "SendExpectProbe",
     "TcpProbe",
     "VirtualServer",
+    "address_order",
+    "endpoint",
 ]

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface
 
+from shoal.model.address import Address, Interface
 from shoal.model.virtual_server import Hook, VirtualServer
 
 
@@ -34,9 +34,9 @@ class Router:
 
     name: str
     priority: int
-    addresses: tuple[tuple[str, IPv4Address], ...]
+    addresses: tuple[tuple[str, Address], ...]
 
-    def address_on(self, path: str) -> IPv4Address | None:
+    def address_on(self, path: str) -> Address | None:
         """The router's fixed address on a path, if it has one there."""
         return dict(self.addresses).get(path)
 
@@ -45,7 +45,7 @@ class Router:
 class FloatingAddress:
     """An address that moves between routers: a VIP, or the NAT gateway address on the private side."""
 
-    address: IPv4Interface
+    address: Interface
     path: str
 
 
@@ -63,6 +63,7 @@ class Cluster:
 
     ``heartbeat_interval`` and ``dead_time`` are seconds. ``key`` authenticates heartbeats; it is empty only where
     there is no peer. ``serial`` is the operator's counter; ``digest`` the SHA-256 of the configuration's meaning.
+    ``max_connections`` is the size of the table of IPv4 connections; the other limits are those of the dataplane too.
     """
 
     name: str
@@ -78,6 +79,9 @@ class Cluster:
     key: bytes
     hook: Hook
     max_connections: int
+    max_connections_ipv6: int
+    max_virtual_servers: int
+    max_real_servers: int
 
     def path(self, name: str) -> Path | None:
         """The path of that name."""

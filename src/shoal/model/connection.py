@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address
 
+from shoal.model.address import Address
 from shoal.model.virtual_server import Protocol
 
 
@@ -29,9 +29,9 @@ class Connection:
     """Client, virtual address, real server, state, and the seconds until it expires."""
 
     protocol: Protocol
-    client: tuple[IPv4Address, int]
-    virtual: tuple[IPv4Address, int]
-    real: tuple[IPv4Address, int]
+    client: tuple[Address, int]
+    virtual: tuple[Address, int]
+    real: tuple[Address, int]
     state: ConnectionState
     expires_in: float
     virtual_server: str

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address
 
+from shoal.model.address import Address, address_order, endpoint
 from shoal.model.monitor import Monitor
 
 
@@ -51,16 +51,23 @@ class Hook(StrEnum):
     TC = "tc"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """What a client connects to: one address, protocol and port."""
+    """What a client connects to: one address, protocol and port. Listeners of either family sort together."""
 
-    address: IPv4Address
+    address: Address
     port: int
     protocol: Protocol
 
     def __str__(self) -> str:
-        return f"{self.address}:{self.port}/{self.protocol}"
+        return f"{endpoint(self.address, self.port)}/{self.protocol}"
+
+    def __lt__(self, other: "Listener") -> bool:
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[tuple[int, int], int, str]:
+        return address_order(self.address), self.port, self.protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +78,7 @@ class RealServer:
     """
 
     name: str
-    address: IPv4Address
+    address: Address
     port: int
     weight: int = 1
     method: ForwardingMethod | None = None
@@ -80,8 +87,8 @@ class RealServer:
 
     @property
     def endpoint(self) -> str:
-        """``address:port``, the identity of a real server within its virtual server."""
-        return f"{self.address}:{self.port}"
+        """``address:port``, the identity of a real server within its virtual server; IPv6 in brackets."""
+        return endpoint(self.address, self.port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

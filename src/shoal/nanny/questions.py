@@ -5,9 +5,9 @@ Virtual servers that ask the same question of the same address share one probe a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
 from shoal.model import (
+    Address,
     Cluster,
     HttpProbe,
     Probe,
@@ -16,6 +16,7 @@ from shoal.model import (
     RealServer,
     SendExpectProbe,
     VirtualServer,
+    endpoint,
 )
 
 
@@ -26,7 +27,7 @@ class Question:
     Intervals and timeouts are seconds.
     """
 
-    address: IPv4Address
+    address: Address
     port: int
     protocol: Protocol
     probe: Probe
@@ -38,7 +39,7 @@ class Question:
     @property
     def identity(self) -> str:
         """The question without its rhythm, the same in every process: what health is remembered by."""
-        return f"{self.address}:{self.port}/{self.protocol} {_wording(self.probe)}"
+        return f"{endpoint(self.address, self.port)}/{self.protocol} {_wording(self.probe)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

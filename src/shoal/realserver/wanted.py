@@ -7,9 +7,8 @@ never asks in the name of an address of another interface (Documentation/network
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
 
-from shoal.model import Cluster, ForwardingMethod
+from shoal.model import Address, Cluster, ForwardingMethod, Interface, address_order
 
 TAG = 0x52  # IFA_PROTO of the addresses added here; not the router's, which removes what it does not know
 LOOPBACK = "lo"
@@ -21,7 +20,7 @@ class Standing:
     """An address that is configured now, its interface, and its maker's tag (0 without one)."""
 
     interface: str
-    address: IPv4Interface
+    address: Interface
     tag: int
 
 
@@ -34,7 +33,7 @@ class Fault:
     fix: str
 
 
-def virtual_addresses(cluster: Cluster, *, own: Iterable[IPv4Address]) -> tuple[IPv4Address, ...]:
+def virtual_addresses(cluster: Cluster, *, own: Iterable[Address]) -> tuple[Address, ...]:
     """The addresses of the virtual servers that reach a host with these addresses by direct routing or a tunnel."""
     here = set(own)
     found = {
@@ -46,7 +45,7 @@ def virtual_addresses(cluster: Cluster, *, own: Iterable[IPv4Address]) -> tuple[
         )
         for listener in server.listeners
     }
-    return tuple(sorted(found))
+    return tuple(sorted(found, key=address_order))
 
 
 def sysctls(interfaces: Iterable[str]) -> dict[str, str]:
@@ -55,13 +54,13 @@ def sysctls(interfaces: Iterable[str]) -> dict[str, str]:
     return {f"net/ipv4/conf/{place}/{name}": value for place in places for name, value in _ARP.items()}
 
 
-def missing(wanted: Iterable[IPv4Address], present: Iterable[Standing]) -> tuple[IPv4Address, ...]:
+def missing(wanted: Iterable[Address], present: Iterable[Standing]) -> tuple[Address, ...]:
     """The virtual addresses that are not on lo yet."""
     there = {each.address.ip for each in present if each.interface == LOOPBACK}
     return tuple(address for address in wanted if address not in there)
 
 
-def superfluous(wanted: Iterable[IPv4Address], present: Iterable[Standing]) -> tuple[IPv4Interface, ...]:
+def superfluous(wanted: Iterable[Address], present: Iterable[Standing]) -> tuple[Interface, ...]:
     """The addresses on lo that were added here and are not wanted any more."""
     keep = set(wanted)
     ours = (each.address for each in present if each.interface == LOOPBACK and each.tag == TAG)
@@ -69,7 +68,7 @@ def superfluous(wanted: Iterable[IPv4Address], present: Iterable[Standing]) -> t
 
 
 def faults(
-    wanted: Iterable[IPv4Address], present: Iterable[Standing], settings: Mapping[str, str]
+    wanted: Iterable[Address], present: Iterable[Standing], settings: Mapping[str, str]
 ) -> tuple[Fault, ...]:
     """Everything that keeps this host from being a real server; ``settings`` are sysctls with their values now."""
     present, wanted, apply = tuple(present), tuple(wanted), "run `shoal realserver apply`"

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from typing import ClassVar
 
 from shoal.errors import ConfigError, NotFoundError
+from shoal.model import Address
 
 MAX_RING = 16_384
 """Longest ring; four bytes an entry make 64 KiB for each service."""
@@ -30,7 +31,7 @@ class Load:
     active: int = 0
     inactive: int = 0
     available: bool = True
-    address: IPv4Address = _NO_ADDRESS
+    address: Address = _NO_ADDRESS
     port: int = 0
 
     @property
@@ -46,9 +47,9 @@ class Request:
     ``chance`` are two random numbers from 0 to 2^32 - 1, drawn for this request; ``now`` is in seconds.
     """
 
-    client: IPv4Address = _NO_ADDRESS
+    client: Address = _NO_ADDRESS
     client_port: int = 0
-    virtual_address: IPv4Address = _NO_ADDRESS
+    virtual_address: Address = _NO_ADDRESS
     chance: tuple[int, int] = (0, 0)
     now: float = 0.0
 

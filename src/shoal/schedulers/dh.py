@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from shoal.schedulers.base import ANY_REQUEST, Load, Request, Scheduler, Table, register
-from shoal.schedulers.hashing import hash_32
+from shoal.schedulers.hashing import folded, hash_32
 
 TABLE_BITS = 8
 
@@ -25,5 +25,5 @@ class DestinationHashing(Scheduler):
         """The index in the virtual address's bucket; None when that is not a candidate."""
         if not loads:
             return None
-        index = table(loads)[hash_32(int(request.virtual_address), TABLE_BITS)]
+        index = table(loads)[hash_32(folded(request.virtual_address), TABLE_BITS)]
         return index if loads[index].share > 0 else None

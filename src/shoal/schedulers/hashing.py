@@ -1,6 +1,6 @@
-"""The kernel's hashes that schedulers use, for IPv4."""
+"""The kernel's hashes that schedulers use."""
 
-from ipaddress import IPv4Address
+from shoal.model import Address
 
 GOLDEN_RATIO_32 = 0x61C88647  # include/linux/hash.h
 MASK_32 = (1 << 32) - 1
@@ -13,9 +13,15 @@ def hash_32(value: int, bits: int) -> int:
     return (value * GOLDEN_RATIO_32 & MASK_32) >> (32 - bits)
 
 
-def endpoint_sum(address: IPv4Address, port: int, *, offset: int = 0) -> int:
-    """What sh and mh hash: address, port and offset added up in 32 bits."""
-    return (int(address) + port + offset) & MASK_32
+def folded(address: Address) -> int:
+    """An address in 32 bits: of IPv6 the exclusive or of its four words (addr_fold in ip_vs_sh.c and others)."""
+    whole = int(address)
+    return (whole ^ whole >> 32 ^ whole >> 64 ^ whole >> 96) & MASK_32
+
+
+def endpoint_sum(address: Address, port: int, *, offset: int = 0) -> int:
+    """What sh and mh hash: folded address, port and offset added up in 32 bits."""
+    return (folded(address) + port + offset) & MASK_32
 
 
 def _rotated(value: int, bits: int) -> int:

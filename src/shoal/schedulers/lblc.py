@@ -1,15 +1,15 @@
 """Locality-based least connection (ip_vs_lblc.c)."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address
 
+from shoal.model import Address
 from shoal.schedulers.base import ANY_REQUEST, Load, Request, Scheduler, register
 from shoal.schedulers.least import least_for_weight, overhead
 
 EXPIRATION = 24 * 3600.0
 """Seconds after which an address that nobody asked for is forgotten (sysctl lblc_expiration)."""
 
-Endpoint = tuple[IPv4Address, int]
+Endpoint = tuple[Address, int]
 
 
 def candidates(loads: Sequence[Load]) -> dict[Endpoint, int]:
@@ -35,7 +35,7 @@ class LocalityBasedLeastConnection(Scheduler):
 
     def __init__(self, *, flags: Sequence[str] = ()) -> None:
         super().__init__(flags=flags)
-        self._kept: dict[IPv4Address, tuple[Endpoint, float]] = {}
+        self._kept: dict[Address, tuple[Endpoint, float]] = {}
 
     def choose(self, loads: Sequence[Load], request: Request = ANY_REQUEST) -> int | None:
         """The index of the address's destination, or of a new one by wlc; None when there is no candidate."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
+from shoal.model import Address
 from shoal.schedulers.base import ANY_REQUEST, Load, Request, Scheduler, register
 from shoal.schedulers.lblc import EXPIRATION, Endpoint, candidates, is_overloaded
 from shoal.schedulers.least import least_for_weight, overhead
@@ -31,7 +31,7 @@ class LocalityBasedLeastConnectionWithReplication(Scheduler):
 
     def __init__(self, *, flags: Sequence[str] = ()) -> None:
         super().__init__(flags=flags)
-        self._kept: dict[IPv4Address, _Replicas] = {}
+        self._kept: dict[Address, _Replicas] = {}
 
     def choose(self, loads: Sequence[Load], request: Request = ANY_REQUEST) -> int | None:
         """The index of the set's least loaded, or of a new one by wlc; None when there is no candidate."""

@@ -14,8 +14,9 @@ import mmap
 import os
 import struct
 from collections.abc import Sequence
-from ipaddress import IPv4Address
 from pathlib import Path
+
+from shoal.model import Address
 
 PIN_NAME = "maps/ownership"  # where the eBPF dataplane pins it
 MAX_ADDRESSES = 1000  # SHOAL_MAX_FLOATING in bpf/abi.h
@@ -27,6 +28,9 @@ _LEASE_OFFSET = 0
 _HANDOVER_OFFSET = 8
 _COUNT_OFFSET = 16
 _ADDRESSES_OFFSET = 24
+_ADDRESS_SIZE = 16
+_MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address (RFC 4291 2.5.5.2)
+_SIZE = _ADDRESSES_OFFSET + _ADDRESS_SIZE * MAX_ADDRESSES
 
 
 def _open_pin(path: Path) -> int:
@@ -58,18 +62,19 @@ class Lease:
         except FileNotFoundError:
             return None
         try:
-            return cls(mmap.mmap(descriptor, mmap.PAGESIZE, mmap.MAP_SHARED))
+            return cls(mmap.mmap(descriptor, _SIZE, mmap.MAP_SHARED))
         finally:
             os.close(descriptor)
 
-    def set_addresses(self, addresses: Sequence[IPv4Address]) -> None:
-        """Name the floating addresses that the lease covers."""
+    def set_addresses(self, addresses: Sequence[Address]) -> None:
+        """Name the floating addresses, of either family, that the lease covers."""
         if len(addresses) > MAX_ADDRESSES:
             raise ValueError(f"{len(addresses)} floating addresses, at most {MAX_ADDRESSES}")
         self._count.value = 0
         for index, address in enumerate(addresses):
-            offset = _ADDRESSES_OFFSET + 4 * index
-            self._memory[offset : offset + 4] = address.packed
+            offset = _ADDRESSES_OFFSET + _ADDRESS_SIZE * index
+            packed = address.packed if address.version == 6 else _MAPPED + address.packed
+            self._memory[offset : offset + _ADDRESS_SIZE] = packed
         self._count.value = len(addresses)
 
     def renew(self, until: int) -> None:

@@ -17,10 +17,12 @@ from shoal.dataplane.base import (
     Step,
 )
 from shoal.dataplane.ebpf.abi import DROPS, INTERFACE_FLAGS, LIMITS, STATES, TICK_SECONDS, ffi
-from shoal.dataplane.ebpf.installation import PROTOCOLS, Installation, address_of, port_of
+from shoal.dataplane.ebpf.addresses import PROTOCOLS, address_in, port_of
+from shoal.dataplane.ebpf.installation import Installation
 from shoal.dataplane.ebpf.libbpf import run_program
 from shoal.dataplane.ebpf.links import Interface, Links
-from shoal.dataplane.ebpf.objects import Loaded
+from shoal.dataplane.ebpf.objects import FAMILIES, Loaded
+from shoal.dataplane.ebpf.sizes import Capacity
 from shoal.errors import NotFoundError
 from shoal.model import Cluster, Connection, ConnectionState, Hook
 from shoal.system.places import Places
@@ -76,15 +78,35 @@ class EbpfDataplane(Dataplane):
         self._installation = Installation(self._loaded)
         self._destination_counters = self._loaded.counters("destination_counters")
         self._service_counters = self._loaded.counters("service_counters")
-        self._listing = self._loaded.table("listing")
-        self._live = 0
+        self._live = dict.fromkeys(FAMILIES, 0)
         self._links = Links(pins, loaded.program)
         self._interfaces: dict[str, int] = {}
 
     @classmethod
-    def open(cls, pins: Path, *, max_connections: int) -> "EbpfDataplane":
-        """Load the programs over the maps pinned at ``pins``, which are made where they are missing."""
-        return cls(Loaded(pins, max_connections), pins)
+    def open(
+        cls,
+        pins: Path,
+        *,
+        max_connections: int,
+        max_connections_ipv6: int = 65_536,
+        max_virtual_servers: int = 256,
+        max_real_servers: int = 4096,
+    ) -> "EbpfDataplane":
+        """Load the programs over the maps pinned at ``pins``, which are made where they are missing.
+
+        Maps that are there keep their sizes, whatever the limits: other ones take a clean stop.
+        """
+        capacity = Capacity(
+            max_connections=max_connections,
+            max_connections_ipv6=max_connections_ipv6,
+            max_virtual_servers=max_virtual_servers,
+            max_real_servers=max_real_servers,
+        )
+        return cls(Loaded(pins, capacity), pins)
+
+    def use_ipv6(self) -> None:
+        """Serve IPv6 from now on. Installing an IPv6 address does the same."""
+        self._loaded.use_ipv6()
 
     def attach(self, interfaces: Sequence[Interface], hook: Hook) -> None:
         """Take packets from these interfaces from now on."""
@@ -99,6 +121,8 @@ class EbpfDataplane(Dataplane):
         flags = self._loaded.dictionary("interfaces")
         for interface in interfaces:
             value = INTERFACE_FLAGS["SHOAL_PEER_REDIRECT"] if interface.peer_elsewhere else 0
+            if interface.is_virtual:
+                value |= INTERFACE_FLAGS["SHOAL_FROM_STACK"]
             if interface.index in self._links.xdp_targets:
                 value |= INTERFACE_FLAGS["SHOAL_XDP_TARGET"]
             flags.put(ffi.new("__u32 *", interface.index), ffi.new("__u32 *", value))
@@ -124,17 +148,28 @@ class EbpfDataplane(Dataplane):
 
     def connections(self, *, limit: int) -> Iterable[Connection]:
         """Read in slices through the kernel's own filter; the table itself is never copied out."""
-        names = {number: name for name, number in self._installation.by_name.items()}
-        arguments = ffi.new(
-            "struct list_arguments *", {"n_buckets": self._loaded.n_buckets, "now": _now_in_ticks()}
-        )
         found: list[Connection] = []
-        while len(found) < limit and arguments.first_bucket < self._loaded.n_buckets:
-            run_program(self._loaded.program("shoal_list"), arguments)
-            found.extend(
-                self._connection(self._listing[index], arguments.now, names)
-                for index in range(arguments.n_entries)
-            )
+        for family in self._families():
+            found += self._list(family, limit=limit - len(found))
+        return found
+
+    def _families(self) -> tuple[int, ...]:
+        """The address families that have a connection table."""
+        return FAMILIES if self._loaded.ipv6 else FAMILIES[:1]
+
+    def _list(self, family: int, *, limit: int) -> list[Connection]:
+        names = {number: name for name, number in self._installation.by_name.items()}
+        n_buckets = self._loaded.n_buckets(family)
+        program, listing = (
+            self._loaded.program("shoal_list", family=family),
+            self._loaded.table(f"listing{family}"),
+        )
+        arguments = ffi.new("struct list_arguments *", {"n_buckets": n_buckets, "now": _now_in_ticks()})
+        found: list[Connection] = []
+        while len(found) < limit and arguments.first_bucket < n_buckets:
+            run_program(program, arguments)
+            entries = (listing[index] for index in range(arguments.n_entries))
+            found += [self._connection(entry, arguments.now, names) for entry in entries]
             arguments.first_bucket = arguments.next_bucket
         return found[:limit]
 
@@ -142,9 +177,9 @@ class EbpfDataplane(Dataplane):
         service = self._installation.destinations[entry.destination].service
         return Connection(
             protocol=PROTOCOLS[entry.protocol],
-            client=(address_of(entry.client), port_of(entry.client_port)),
-            virtual=(address_of(entry.virtual_address), port_of(entry.virtual_port)),
-            real=(address_of(entry.real), port_of(entry.real_port)),
+            client=(address_in(entry.client), port_of(entry.client_port)),
+            virtual=(address_in(entry.virtual_address), port_of(entry.virtual_port)),
+            real=(address_in(entry.inside), port_of(entry.inside_port)),
             state=_STATES[entry.word & 0xFF],
             expires_in=((entry.expires - now) & 0xFFFFFFFF) * TICK_SECONDS,
             virtual_server=names.get(service, ""),
@@ -152,52 +187,74 @@ class EbpfDataplane(Dataplane):
 
     def counters(self) -> Counters:
         """Sums over the CPUs; active and inactive as they are at this moment."""
-        services = {name: self._service(number) for name, number in self._installation.by_name.items()}
+        installation = self._installation
+        shares = [
+            DestinationCounters(
+                active=active,
+                inactive=inactive,
+                connections=connections,
+                packets_in=packets_in,
+                bytes_in=bytes_in,
+                packets_out=packets_out,
+                bytes_out=bytes_out,
+            )
+            for (active, inactive), (connections, packets_in, bytes_in, packets_out, bytes_out) in zip(
+                installation.loads.rows("active", "inactive"),
+                self._destination_counters.read_all(installation.destinations_end),
+                strict=False,
+            )
+        ]
+        totals = self._service_counters.read_all(installation.services_end)
         return Counters(
-            services=services,
-            drops=_drops(self._service_counters.read(0)),
-            connections_held=self._live,
-            connections_limit=self._loaded.n_buckets * LIMITS["SHOAL_BUCKET_SLOTS"],
+            services={
+                name: self._service(number, totals=totals[number], shares=shares)
+                for name, number in installation.by_name.items()
+            },
+            drops=_drops(totals[0]),
+            connections_held=self._live[4],
+            connections_limit=self._places(4),
+            ipv6_connections_held=self._live[6],
+            ipv6_connections_limit=self._places(6),
         )
 
-    def _service(self, number: int) -> ServiceCounters:
-        totals = self._service_counters.read(number)
-        members = [member.destination for member in self._installation.members_of(number)]
+    def _places(self, family: int) -> int:
+        """How many places a family's table has, or will have once it is used."""
+        return self._loaded.n_buckets(family) * LIMITS["SHOAL_BUCKET_SLOTS"]
+
+    def _service(
+        self, number: int, *, totals: Sequence[int], shares: Sequence[DestinationCounters]
+    ) -> ServiceCounters:
+        members = self._installation.numbers_of(number)
         return ServiceCounters(
             connections=totals[0],
             drops=_drops(totals),
-            destinations={
-                self._installation.endpoint(member): self._destination(member) for member in members
-            },
-        )
-
-    def _destination(self, number: int) -> DestinationCounters:
-        load = self._installation.loads[number]
-        connections, packets_in, bytes_in, packets_out, bytes_out = self._destination_counters.read(number)
-        return DestinationCounters(
-            active=load.active,
-            inactive=load.inactive,
-            connections=connections,
-            packets_in=packets_in,
-            bytes_in=bytes_in,
-            packets_out=packets_out,
-            bytes_out=bytes_out,
+            destinations={self._installation.endpoint(member): shares[member] for member in members},
         )
 
     def sweep(self) -> int:
         """One pass over the table, in slices; then free what no connection refers to any more."""
-        arguments = ffi.new("struct sweep_arguments *", {"now": _now_in_ticks()})
-        program = self._loaded.program("shoal_sweep")
+        now, expired = _now_in_ticks(), 0
+        for family in self._families():
+            ended, self._live[family] = self._sweep(family, now=now)
+            expired += ended
+        self._installation.forget_unused()
+        return expired
+
+    def _sweep(self, family: int, *, now: int) -> tuple[int, int]:
+        """How many of a family's connections were ended, and how many live."""
+        program, n_buckets = (
+            self._loaded.program("shoal_sweep", family=family),
+            self._loaded.n_buckets(family),
+        )
+        arguments = ffi.new("struct sweep_arguments *", {"now": now})
         expired = live = 0
-        for first in range(0, self._loaded.n_buckets, SWEEP_SLICE):
+        for first in range(0, n_buckets, SWEEP_SLICE):
             arguments.first_bucket = first
-            arguments.n_buckets = min(SWEEP_SLICE, self._loaded.n_buckets - first)
+            arguments.n_buckets = min(SWEEP_SLICE, n_buckets - first)
             run_program(program, arguments)
             expired += arguments.expired
             live += arguments.live
-        self._live = live
-        self._installation.forget_unused()
-        return expired
+        return expired, live
 
     def close(self) -> None:
         """Let go; the kernel goes on forwarding."""
@@ -219,8 +276,17 @@ def _drops(words: Sequence[int]) -> dict[Drop, int]:
 def open_dataplane(cluster: Cluster, router_name: str, places: Places) -> EbpfDataplane:
     """Load or take over this router's dataplane and attach it to the interfaces of its paths."""
     interfaces = find_interfaces(dict.fromkeys(path.interface for path in cluster.paths))
-    dataplane = EbpfDataplane.open(places.pins, max_connections=cluster.max_connections)
+    dataplane = EbpfDataplane.open(
+        places.pins,
+        max_connections=cluster.max_connections,
+        max_connections_ipv6=cluster.max_connections_ipv6,
+        max_virtual_servers=cluster.max_virtual_servers,
+        max_real_servers=cluster.max_real_servers,
+    )
+    floating = (each.address for group in cluster.groups for each in group.addresses)
     try:
+        if any(address.version == 6 for address in floating):
+            dataplane.use_ipv6()
         dataplane.attach(interfaces, cluster.hook)
     except BaseException:
         dataplane.close()

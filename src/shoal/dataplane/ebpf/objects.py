@@ -1,34 +1,50 @@
-"""Loading the three objects over one set of pinned maps, and taking over the maps of a predecessor."""
+"""Loading the objects over one set of pinned maps, and taking over the maps of a predecessor.
+
+There is an object for each hook and family, loaded when it is first wanted: the verifier takes its time. IPv4 is
+always served; IPv6 from ``use_ipv6`` on, which whoever installs the first IPv6 address calls before it does.
+"""
 
 import os
 import secrets
 import shutil
 from pathlib import Path
+from typing import Any
 
-from shoal.dataplane.ebpf.abi import ABI_VERSION, LIMITS, STATES, TICK_SECONDS, built, ffi
+from shoal.dataplane.ebpf.abi import ABI_VERSION, PROGRAMS, STATES, TICK_SECONDS, built, ffi
 from shoal.dataplane.ebpf.libbpf import Object, check, get_pinned, lib
+from shoal.dataplane.ebpf.sizes import Capacity
 from shoal.dataplane.ebpf.tables import Dictionary, PerCpuCounters, Table, close_descriptor
 from shoal.errors import UnavailableError
 from shoal.model import ConnectionState
 from shoal.model.tcp_states import TIMEOUTS
 
-OBJECTS = ("balancer_xdp.bpf.o", "balancer_tc.bpf.o", "control.bpf.o")
-PROGRAMS = {
-    "shoal_xdp": "balancer_xdp.bpf.o",
-    "shoal_xdp_local": "balancer_xdp.bpf.o",
-    "shoal_tc": "balancer_tc.bpf.o",
-    "shoal_sweep": "control.bpf.o",
-    "shoal_list": "control.bpf.o",
+FAMILIES = (4, 6)
+KINDS = ("balancer_xdp", "balancer_tc", "control")
+OBJECTS = tuple(f"{kind}{family}.bpf.o" for kind in KINDS for family in FAMILIES)
+_HOME = {
+    "shoal_xdp": "balancer_xdp",
+    "shoal_xdp_local": "balancer_xdp",
+    "shoal_tc": "balancer_tc",
+    "shoal_sweep": "control",
+    "shoal_list": "control",
+}
+_ARRAYS = {"balancer_xdp": "programs_xdp", "balancer_tc": "programs_tc"}
+# in the order in which they are put in: nobody may be sent to a program whose own targets are missing
+_PLACES = {
+    ("balancer_xdp", 4): {"SHOAL_PROGRAM_OPEN4": "shoal_xdp_open"},
+    ("balancer_xdp", 6): {
+        "SHOAL_PROGRAM_OPEN6": "shoal_xdp_open",
+        "SHOAL_PROGRAM_IPV6": "shoal_xdp",
+        "SHOAL_PROGRAM_IPV6_LOCAL": "shoal_xdp_local",
+    },
+    ("balancer_tc", 4): {"SHOAL_PROGRAM_OPEN4": "shoal_tc_open"},
+    ("balancer_tc", 6): {"SHOAL_PROGRAM_OPEN6": "shoal_tc_open", "SHOAL_PROGRAM_IPV6": "shoal_tc"},
 }
 MAPS = "maps"
-SLOTS_PER_CONNECTION = 2  # a table at most half full hardly ever has to refuse a place
-MAX_SERVICES = 256
-MAX_DESTINATIONS = 4096
-MAX_MEMBERS = 2 * MAX_DESTINATIONS  # old and new configurations side by side
-MAX_RING_ENTRIES = 1 << 21  # 16 MiB: an old and a new mh table for each of 256 services
 
 _ELEMENTS = {
     "connections4": "struct bucket4",
+    "connections6": "struct bucket6",
     "destinations": "struct destination",
     "loads": "struct load",
     "services": "struct service",
@@ -38,7 +54,8 @@ _ELEMENTS = {
     "settings": "struct settings",
     "filter": "struct address_filter",
     "ownership": "struct ownership",
-    "listing": "struct connection4",
+    "listing4": "struct connection4",
+    "listing6": "struct connection6",
 }
 _DICTIONARIES = {
     "listeners": ("struct listener_key", "struct listener"),
@@ -52,25 +69,8 @@ _COUNTERS = {
 }
 
 
-def buckets_for(max_connections: int) -> int:
-    """How many buckets a table for so many connections has."""
-    return max(1, -(-max_connections * SLOTS_PER_CONNECTION // LIMITS["SHOAL_BUCKET_SLOTS"]))
-
-
-def _sizes(max_connections: int) -> dict[str, int]:
-    return {
-        "connections4": buckets_for(max_connections),
-        "destinations": MAX_DESTINATIONS,
-        "loads": MAX_DESTINATIONS,
-        "destination_counters": MAX_DESTINATIONS,
-        "services": MAX_SERVICES + 1,
-        "service_counters": MAX_SERVICES + 1,
-        "service_configs": 4 * MAX_SERVICES,
-        "members": MAX_MEMBERS,
-        "rings": MAX_RING_ENTRIES,
-        "listeners": 4096,
-        "reverses": MAX_DESTINATIONS,
-    }
+_SHARED = frozenset((*_ELEMENTS, *_DICTIONARIES, *_COUNTERS, *_ARRAYS.values()))
+"""What is pinned; the rest is an object's own."""
 
 
 def _pinned_entries(path: Path) -> int | None:
@@ -87,10 +87,11 @@ def _pinned_entries(path: Path) -> int | None:
     return int(information[4])
 
 
-def _refuse_other_abi(maps: Path) -> None:
+def _refuse_other_abi(maps: Path) -> bool:
+    """Whether a predecessor left its maps. Raises UnavailableError when they are of another ABI version."""
     descriptor = get_pinned(maps / "settings")
     if descriptor is None:
-        return
+        return False
     try:
         table = Table(descriptor, "struct settings", 1)
         found = table[0].abi_version
@@ -102,59 +103,111 @@ def _refuse_other_abi(maps: Path) -> None:
             where=str(maps),
             fix="stop Shoal cleanly once (this removes the old dataplane), then start this version",
         )
+    return bool(found == ABI_VERSION)
 
 
 class Loaded:
-    """The loaded programs and the maps, by name."""
+    """The loaded programs and the maps, by name.
 
-    def __init__(self, pins: Path, max_connections: int) -> None:
+    ``kept`` names the maps that a predecessor made in another size: with its connections and services they are
+    worth more than the new size, which takes a clean stop.
+    """
+
+    def __init__(self, pins: Path, capacity: Capacity) -> None:
         self.pins = pins
         maps = pins / MAPS
         maps.mkdir(parents=True, exist_ok=True)
-        _refuse_other_abi(maps)
-        self.adopted = (maps / "settings").exists()
-        pinned = _pinned_entries(maps / "connections4")
-        sizes = _sizes(max_connections)
-        if pinned is not None:
-            sizes["connections4"] = pinned  # live connections are worth more than a new size
-        self.n_buckets = sizes["connections4"]
+        self.adopted = _refuse_other_abi(maps)
+        self._sizes = capacity.entries()
+        self.kept: set[str] = set()
+        for name, wanted in self._sizes.items():
+            pinned = _pinned_entries(maps / name)
+            if pinned is not None and pinned != wanted:
+                self._sizes[name] = pinned
+                self.kept.add(name)
         self._tables: dict[str, Table] = {}
-        self._sizes = sizes
         self._objects: dict[str, Object] = {}
-        self._maps = dict(self._object("balancer_tc.bpf.o").maps())
+        self._maps: dict[str, Any] = {}
+        self.ipv6 = (maps / "connections6").exists()
+        self._control(4)
         if not self.adopted:
             self._initialise()
+        if self.ipv6:
+            self._control(6)
 
-    def _object(self, name: str) -> Object:
-        """An object, loaded over the pinned maps when it is first wanted: the verifier takes its time."""
-        if name in self._objects:
-            return self._objects[name]
+    def n_buckets(self, family: int) -> int:
+        """How many buckets the connection table of a family has."""
+        return self._sizes[f"connections{family}"]
+
+    def use_ipv6(self) -> None:
+        """Serve IPv6 on every hook in use, and on those to come. Returns when packets are served."""
+        if self.ipv6:
+            return
+        self._control(6)
+        for kind in _ARRAYS:
+            if f"{kind}4.bpf.o" in self._objects:
+                self._object(kind, 6)
+        self.ipv6 = True
+
+    def _control(self, family: int) -> None:
+        """Load a family's control programs, which declare the maps that all others share."""
+        found = self._object("control", family).maps()
+        self._maps = dict(found) | self._maps
+        if family == 6:
+            self.table("settings")[0].n_buckets6 = self.n_buckets(6)
+
+    def _object(self, kind: str, family: int) -> Object:
+        name = f"{kind}{family}.bpf.o"
+        if name not in self._objects:
+            loaded = self._load(name)
+            self._objects[name] = loaded
+            if kind in _ARRAYS:
+                self._fill_places(loaded, kind, family)
+        return self._objects[name]
+
+    def _load(self, name: str) -> Object:
         loaded = Object(str(built(name)))
         for map_name, handle in loaded.maps():
             if map_name in self._sizes:
                 size = self._sizes[map_name]
                 check(lib.bpf_map__set_max_entries(handle, size), problem="map size refused", where=map_name)
-            lib.bpf_map__set_pin_path(handle, os.fsencode(self.pins / MAPS / map_name))
+            if map_name in _SHARED:
+                lib.bpf_map__set_pin_path(handle, os.fsencode(self.pins / MAPS / map_name))
         try:
             loaded.load()
         except BaseException:
             loaded.close()
             raise
-        self._objects[name] = loaded
         return loaded
+
+    def _fill_places(self, loaded: Object, kind: str, family: int) -> None:
+        """Let the hook's programs go on to those of this object. A predecessor's are replaced in one step each.
+
+        The array is pinned because the kernel empties it when nobody in user space holds it any more
+        (bpf_map_put_uref(), kernel/bpf/syscall.c).
+        """
+        array = lib.bpf_map__fd(dict(loaded.maps())[_ARRAYS[kind]])
+        for place, program in _PLACES[kind, family].items():
+            key, value = ffi.new("__u32 *", PROGRAMS[place]), ffi.new("__u32 *", loaded.program(program))
+            result = lib.bpf_map_update_elem(array, key, value, 0)
+            check(result, problem=f"cannot put {program} into its place", where=loaded.path)
 
     def _initialise(self) -> None:
         settings = self.table("settings")[0]
         settings.hash_seed = secrets.randbits(64)
-        settings.n_buckets = self.n_buckets
+        settings.n_buckets4 = self.n_buckets(4)
+        settings.n_buckets6 = self.n_buckets(6)
         for state in ConnectionState:
             number = STATES["SHOAL_" + state.name]
             settings.timeout_ticks[number] = round(TIMEOUTS[state] / TICK_SECONDS)
         settings.abi_version = ABI_VERSION
 
-    def program(self, name: str) -> int:
-        """The descriptor of a program of any of the objects."""
-        return self._object(PROGRAMS[name]).program(name)
+    def program(self, name: str, *, family: int = 4) -> int:
+        """The descriptor of a program; whatever it goes on to is in place."""
+        kind = _HOME[name]
+        if self.ipv6:
+            self._object(kind, 6)
+        return self._object(kind, family).program(name)
 
     def descriptor(self, name: str) -> int:
         """The descriptor of a map."""

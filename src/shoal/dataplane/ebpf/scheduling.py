@@ -54,23 +54,19 @@ def flags_of(scheduler: str, bits: int) -> tuple[str, ...]:
     return tuple(flag for flag in scheduler_class(scheduler).known_flags if _FLAG_BITS[flag] & bits)
 
 
-def ring_of(service: Service, numbers: Sequence[int]) -> list[int]:
+def shares_of(service: Service) -> list[int]:
+    """The weights that count for new connections."""
+    return [each.weight if each.available else 0 for each in service.destinations]
+
+
+def ring_of(service: Service, shares: Sequence[int], numbers: Sequence[int]) -> list[int]:
     """What goes into the map "rings", given the destinations' numbers: numbers to walk, or hashed positions."""
     scheduler = scheduler_class(service.scheduler)
     if scheduler.ring is not None:
-        return [numbers[each] for each in scheduler.ring(_shares(service))]
+        return [numbers[each] for each in scheduler.ring(shares)]
     if scheduler.table is not None:
         return list(scheduler.table(_loads(service)))
     return []
-
-
-def total_weight(service: Service) -> int:
-    """The sum of the candidates' weights."""
-    return sum(_shares(service))
-
-
-def _shares(service: Service) -> list[int]:
-    return [load.share for load in _loads(service)]
 
 
 def _loads(service: Service) -> list[Load]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from shoal.model import HttpProbe
+from shoal.model import Address, HttpProbe, endpoint
 from shoal.nanny.machine import Outcome
 from shoal.nanny.probes.base import Attempt, excerpt, failed, passed, refused
 from shoal.nanny.probes.tcp import TcpAttempt
@@ -142,10 +142,9 @@ class HttpAttempt(TcpAttempt):
 
 def prepare(question: Question, *, probe: HttpProbe) -> Callable[[], Attempt]:
     """What makes the attempts for a question."""
-    address = str(question.address)
-    host = probe.host or _authority(address, port=question.port, tls=probe.tls)
+    host = probe.host or _authority(question.address, port=question.port, tls=probe.tls)
     request = Request(
-        address=(address, question.port),
+        address=(str(question.address), question.port),
         content=(
             f"GET {quote(probe.path, safe=_LEFT_AS_THEY_ARE)} HTTP/1.1\r\n"
             f"Host: {quote(host, safe=':[]-._')}\r\n"
@@ -154,7 +153,7 @@ def prepare(question: Question, *, probe: HttpProbe) -> Callable[[], Attempt]:
         statuses=probe.statuses,
         expected=", ".join(f"{low}-{high}" if low != high else str(low) for low, high in probe.statuses),
         context=_context(probe.verify) if probe.tls else None,
-        server_name=host.partition(":")[0],
+        server_name=_server_name(host),
     )
     return lambda: HttpAttempt(request)
 
@@ -169,9 +168,14 @@ def _context(verify: bool) -> ssl.SSLContext:
     return context
 
 
-def _authority(address: str, *, port: int, tls: bool) -> str:
-    """The Host header for an address (RFC 9110 7.2: the port, unless it is the scheme's own)."""
-    return address if port == (443 if tls else 80) else f"{address}:{port}"
+def _authority(address: Address, *, port: int, tls: bool) -> str:
+    """The Host header for an address (RFC 9110 7.2: the port, unless it is the scheme's own; IPv6 in brackets)."""
+    return endpoint(address, port).removesuffix(":443" if tls else ":80")
+
+
+def _server_name(host: str) -> str:
+    """The name or address in a Host header, which a certificate must have."""
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
 def _is_junk(answer: bytes) -> bool:

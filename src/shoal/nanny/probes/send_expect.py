@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from shoal.model import Protocol, SendExpectProbe
 from shoal.nanny.machine import Outcome
 from shoal.nanny.probes.base import Attempt, excerpt, failed, passed, refused
-from shoal.nanny.probes.tcp import TcpAttempt
+from shoal.nanny.probes.tcp import TcpAttempt, family_of
 from shoal.nanny.questions import Question
 
 LONGEST_ANSWER = 4096
@@ -114,7 +114,7 @@ class UdpConversation(Attempt):
         """Send the datagram."""
         try:
             self._socket = socket.socket(
-                socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+                family_of(self._address[0]), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
             )
         except OSError as error:
             return refused(error.errno)

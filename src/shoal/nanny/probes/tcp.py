@@ -16,6 +16,11 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _CONNECTED = passed("connected")
 
 
+def family_of(address: str) -> socket.AddressFamily:
+    """The sockets' family for an address without brackets."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 class TcpAttempt(Attempt):
     """A connection being made; ``connected`` says what follows, here nothing."""
 
@@ -31,7 +36,7 @@ class TcpAttempt(Attempt):
         """Begin the connection."""
         try:
             self._socket = socket.socket(
-                socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+                family_of(self._address[0]), socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
             )
         except OSError as error:
             return refused(error.errno)

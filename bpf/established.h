@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What every packet meets first, and nearly every packet is done with: whole packets of live connections. Whatever else
+ * may be ours goes on to the open program (opening.h) by tail call; it has a stack of its own and may take its time.
+ */
+#ifndef SHOAL_ESTABLISHED_H
+#define SHOAL_ESTABLISHED_H
+#include "forward.h"
+#include "ownership.h"
+#include "reopen.h"
+
+static __always_inline int in_filter(const __u64 *words, const struct ip_address *address)
+{
+	__u32 bit = (folded(address) * 0x9e3779b1u) >> 16;
+
+	return words[bit >> 6 & (SHOAL_FILTER_WORDS - 1)] >> (bit & 63) & 1;
+}
+
+/* The connection of a packet, and which way the packet goes; NULL when there is none, with what then becomes of it. */
+static __always_inline struct connection *find_known(const struct packet *packet, const struct address_filter *addresses,
+						     const struct settings *table, enum direction *direction,
+						     int *outcome)
+{
+	__u32 n_buckets = n_buckets_of(table);
+	struct connection *c = NULL;
+
+	*outcome = OUTCOME_PASS;
+	*direction = FROM_CLIENT;
+	if (in_filter(addresses->virtual_addresses, &packet->destination)) {
+		__u32 hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed);
+
+		*outcome = OUTCOME_OPEN;
+		c = find_connection(packet, hash, n_buckets, FROM_CLIENT);
+	}
+	if (!c && in_filter(addresses->real_addresses, &packet->source)) {
+		__u32 hash = connection_hash(&packet->destination, packet->destination_port, packet->protocol,
+					     table->hash_seed);
+
+		if (handover_goes_on())
+			*outcome = OUTCOME_OPEN;
+		*direction = FROM_SERVER;
+		c = find_connection(packet, hash, n_buckets, FROM_SERVER);
+	}
+	return c;
+}
+
+static __always_inline int balance_known(SHOAL_CONTEXT *context, struct route *route, struct headers *headers,
+					 const struct packet *packet, const struct address_filter *addresses,
+					 const struct settings *table)
+{
+	enum direction direction;
+	int outcome;
+	struct connection *c = find_known(packet, addresses, table, &direction, &outcome);
+
+	if (!c)
+		return outcome;
+	__u32 number = c->destination, word = READ_ONCE(c->word), now = now_in_ticks();
+	struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
+	if (!destination)
+		return drop(NO_SERVICE, SHOAL_INTERNAL);
+	if (passed(READ_ONCE(c->expires), now) || (direction == FROM_CLIENT && packet->opens &&
+						   should_reopen(word, destination, packet->protocol)))
+		return OUTCOME_OPEN;
+	return forward(context, route, headers, packet, c, word, destination, direction, now, table);
+}
+
+/* For frames of this family. */
+static __always_inline int balance_established(SHOAL_CONTEXT *context, struct route *route)
+{
+	void *data = frame_begin(context), *end = frame_end(context);
+	struct packet packet = {};
+	struct headers headers;
+	enum parsed parsed = parse_packet(&packet, &headers, data, end);
+
+	if (parsed == PARSED_NOTHING || sizeof(struct ethhdr) + packet.length > frame_length(context))
+		return judge_other(data, end);
+	if (parsed != PARSED_WHOLE)
+		return OUTCOME_OPEN;
+	const struct address_filter *addresses = bpf_map_lookup_elem(&filter, &zero);
+	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
+	if (!addresses || !table)
+		return OUTCOME_PASS;
+	return balance_known(context, route, &headers, &packet, addresses, table);
+}
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Sending a packet of a known connection on its way: next hop, state and deadline, counters, rewrite. Nothing is
+ * written before the next hop is known.
+ */
+#ifndef SHOAL_FORWARD_H
+#define SHOAL_FORWARD_H
+#include "forward_dr.h"
+#include "forward_nat.h"
+
+static __always_inline __u32 service_of(const struct destination *destination)
+{
+	return destination ? destination->service : NO_SERVICE;
+}
+
+static __always_inline void count_packet(__u32 number, enum direction direction, __u32 length)
+{
+	struct destination_counters *counters = bpf_map_lookup_elem(&destination_counters, &number);
+
+	if (!counters)
+		return;
+	if (direction == FROM_CLIENT) {
+		counters->packets_in++;
+		counters->bytes_in += length;
+	} else {
+		counters->packets_out++;
+		counters->bytes_out += length;
+	}
+}
+
+static __always_inline enum outcome find_way(SHOAL_CONTEXT *context, struct route *route, struct connection *c,
+					      struct destination *destination, const struct rewrite *rewrite,
+					      const struct packet *packet, enum direction direction, __u32 now)
+{
+	if (direction == FROM_CLIENT) {
+		struct way way = { &destination->hop, &destination->hop_tick, &destination->hop_flags,
+				   &destination->hop_mtu };
+
+		return find_route(context, route, &way, now, &packet->source, &rewrite->address, packet->protocol);
+	}
+	struct way way = { &c->client_hop, &c->client_hop_tick, &c->client_hop_flags, &c->client_hop_mtu };
+
+	return find_route(context, route, &way, now, &rewrite->address, &packet->destination, packet->protocol);
+}
+
+static __always_inline int forward(SHOAL_CONTEXT *context, struct route *route, struct headers *headers,
+				   const struct packet *packet, struct connection *c, __u32 word,
+				   struct destination *destination, enum direction direction, __u32 now,
+				   const struct settings *table)
+{
+	__u32 number = c->destination;
+	int is_direct = direction == FROM_CLIENT && c->method == SHOAL_DR;
+	struct rewrite rewrite = direction == FROM_CLIENT ? rewrite_towards_server(c) : rewrite_towards_client(c);
+
+	if (packet->ttl <= 1)
+		return drop(service_of(destination), SHOAL_TTL_EXCEEDED);
+	int outcome = find_way(context, route, c, destination, &rewrite, packet, direction, now);
+	if (outcome == OUTCOME_DROP)
+		return drop(service_of(destination), SHOAL_NO_ROUTE);
+	if (!can_send(context, route, outcome))
+		return OUTCOME_PASS;
+	barrier();
+	if ((READ_ONCE(c->word) ^ word) & 0xffff0000u)
+		return drop(service_of(destination), SHOAL_INTERNAL);	/* it gave way to another meanwhile */
+	advance(c, word, packet->event, is_direct ? FROM_CLIENT_ONLY : direction, now, table);
+	count_packet(number, direction, packet->length);
+	if (is_direct) {
+		pass_to_server(headers, &route->hop);
+		return outcome;
+	}
+	rewrite_headers(headers, &rewrite, direction, &route->hop);
+	mend_l4_checksum(context, headers, packet, &rewrite);
+	return outcome;
+}
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The open program: packets without a live connection, and those that may begin one anew. It begins from the frame
+ * again, since nothing but the frame survives a tail call.
+ */
+#ifndef SHOAL_OPENING_H
+#define SHOAL_OPENING_H
+#include "forward.h"
+#include "open.h"
+
+static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scratch *scratch, struct headers *headers,
+					    __u32 now, const struct settings *table)
+{
+	const struct packet *packet = &scratch->packet;
+	struct opening *opening = &scratch->opening;
+
+	opening->now = now;
+	opening->hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed);
+	struct connection *c = find_connection(packet, opening->hash, n_buckets_of(table), FROM_CLIENT);
+	struct destination *destination = NULL;
+	__u32 word = 0;
+
+	if (c) {
+		__u32 number = c->destination;
+
+		word = READ_ONCE(c->word);
+		destination = bpf_map_lookup_elem(&destinations, &number);
+		if (!destination)
+			return drop(NO_SERVICE, SHOAL_INTERNAL);
+		if (passed(READ_ONCE(c->expires), now) ||
+		    (packet->opens && should_reopen(word, destination, packet->protocol))) {
+			kill_connection(c, word, now);
+			c = NULL;
+		}
+	}
+	if (!c) {
+		int outcome = open_connection();
+		if (outcome != OUTCOME_SEND)
+			return outcome;
+		c = entry_at(opening->place);
+		if (!c)
+			return NOT_OURS;
+		__u32 number = c->destination;
+		word = READ_ONCE(c->word);
+		destination = bpf_map_lookup_elem(&destinations, &number);
+		if (!destination)
+			return drop(NO_SERVICE, SHOAL_INTERNAL);
+	}
+	return forward(context, &scratch->route, headers, packet, c, word, destination, FROM_CLIENT, now, table);
+}
+
+static __always_inline int open_from_server(SHOAL_CONTEXT *context, struct scratch *scratch, struct headers *headers,
+					    __u32 now, const struct settings *table)
+{
+	const struct packet *packet = &scratch->packet;
+	struct opening *opening = &scratch->opening;
+
+	opening->now = now;
+	opening->hash = connection_hash(&packet->destination, packet->destination_port, packet->protocol,
+					table->hash_seed);
+	struct connection *c = find_connection(packet, opening->hash, n_buckets_of(table), FROM_SERVER);
+
+	if (c && passed(READ_ONCE(c->expires), now)) {
+		kill_connection(c, READ_ONCE(c->word), now);
+		c = NULL;
+	}
+	if (!c) {
+		/* what is for this router itself, such as an answer to a probe, is not a client's */
+		if (!handover_goes_on() || !leads_elsewhere(context, packet))
+			return NOT_OURS;
+		int outcome = adopt_from_reply();
+		if (outcome != OUTCOME_SEND)
+			return outcome;
+		c = entry_at(opening->place);
+		if (!c)
+			return NOT_OURS;
+	}
+	__u32 number = c->destination;
+	struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
+	if (!destination)
+		return drop(NO_SERVICE, SHOAL_INTERNAL);
+	return forward(context, &scratch->route, headers, packet, c, READ_ONCE(c->word), destination, FROM_SERVER, now, table);
+}
+
+static __always_inline int balance_opening(SHOAL_CONTEXT *context, struct scratch *scratch)
+{
+	void *data = frame_begin(context), *end = frame_end(context);
+	struct headers headers;
+	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
+	enum parsed parsed = parse_packet(&scratch->packet, &headers, data, end);
+
+	if (!table || parsed == PARSED_NOTHING ||
+	    sizeof(struct ethhdr) + scratch->packet.length > frame_length(context))
+		return OUTCOME_PASS;
+	if (parsed == PARSED_FIRST_FRAGMENT)
+		return refuse_fragment(&scratch->packet, table);
+	__u32 now = now_in_ticks();
+	int outcome = open_from_client(context, scratch, &headers, now, table);
+	if (outcome == NOT_OURS)
+		outcome = open_from_server(context, scratch, &headers, now, table);
+	return outcome == NOT_OURS ? OUTCOME_PASS : outcome;
+}
+
+#endif

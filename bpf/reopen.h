@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Whether a packet that could open a connection should do so although it has one (docs/adr/0003). */
+#ifndef SHOAL_REOPEN_H
+#define SHOAL_REOPEN_H
+#include "connection.h"
+
+static __always_inline int is_closing(__u32 word)
+{
+	return STATE_OF(word) == SHOAL_TIME_WAIT || STATE_OF(word) == SHOAL_CLOSE;
+}
+
+static __always_inline int should_reopen(__u32 word, const struct destination *destination, __u8 protocol)
+{
+	__u32 state = STATE_OF(word);
+
+	if (protocol == IPPROTO_TCP && is_closing(word))
+		return 1;
+	return !(destination->flags & SHOAL_AVAILABLE) &&
+	       (state == SHOAL_UDP || state == SHOAL_SYN_RECV || state == SHOAL_NONE);
+}
+
+#endif

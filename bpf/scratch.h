@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Room of the open program outside of its stack, of which a chain of calls has 512 bytes in all. One for each CPU: these
+ * programs run in softirq, one at a time.
+ */
+#ifndef SHOAL_SCRATCH_H
+#define SHOAL_SCRATCH_H
+#include "next_hop.h"
+#include "schedule_least.h"
+
+struct opening {
+	__u64 place;			/* of the connection that was opened */
+	__u32 hash;
+	__u32 now;
+};
+
+struct scratch {
+	struct packet packet;		/* the one in the frame */
+	struct packet other;		/* one of the same connection's other direction */
+	struct route route;
+	struct opening opening;
+	struct request request;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch_table SEC(".maps");
+
+static __always_inline struct scratch *get_scratch(void)
+{
+	return bpf_map_lookup_elem(&scratch_table, &zero);
+}
+
+#endif

@@ -1,0 +1,145 @@
+"""Reading the services back out of the maps. What has not changed since the last time is only compared."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from shoal.dataplane.base import Destination, Service
+from shoal.dataplane.ebpf.abi import DESTINATION_FLAGS, METHODS, ffi
+from shoal.dataplane.ebpf.addresses import address_of, listener_of, port_of
+from shoal.dataplane.ebpf.objects import Loaded
+from shoal.dataplane.ebpf.scheduling import SCHEDULER_NAMES, flags_of
+from shoal.dataplane.ebpf.tables import row_format
+from shoal.model import ForwardingMethod, Listener
+
+METHOD_NUMBERS = {
+    method: METHODS[f"SHOAL_{method.name}"]
+    for method in ForwardingMethod
+    if f"SHOAL_{method.name}" in METHODS
+}
+METHOD_OF = {number: method for method, number in METHOD_NUMBERS.items()}
+AVAILABLE = DESTINATION_FLAGS["SHOAL_AVAILABLE"]
+
+_CONFIG = ("members", "n_members", "scheduler_name", "flags", "method")
+_MEMBER = row_format("struct member", ("destination", "weight"))
+_DESTINATION = row_format("struct destination", ("address", "port", "flags", "method"))
+_KEY_SIZE = ffi.sizeof("struct listener_key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A service as it was read, and what it was read from. ``pick`` takes its destinations' out of a column."""
+
+    config: tuple[int, ...]
+    members: bytes
+    listeners: tuple[Listener, ...]
+    pick: Callable[[bytes], tuple[int, ...]]
+    flags: tuple[int, ...]
+    methods: tuple[int, ...]
+    service: Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """One byte of each destination."""
+
+    flags: bytes
+    methods: bytes
+
+    def are_those_of(self, seen: _Seen) -> bool:
+        """Whether nothing has changed there for a service's destinations."""
+        return seen.pick(self.flags) == seen.flags and seen.pick(self.methods) == seen.methods
+
+
+class Reader:
+    """Reads the services of one loaded dataplane."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._services = loaded.table("services")
+        self._configs = loaded.table("service_configs")
+        self._members = loaded.table("members")
+        self._destinations = loaded.table("destinations")
+        self._map = loaded.dictionary("listeners")
+        self._raw = (b"", b"")
+        self._listeners: dict[int, tuple[Listener, ...]] = {}
+        self._seen: dict[str, _Seen] = {}
+
+    def listeners(self) -> dict[int, tuple[Listener, ...]]:
+        """The listeners in the map, sorted, by service number."""
+        keys, values = raw = self._map.raw()
+        if raw != self._raw:
+            found: dict[int, list[Listener]] = {}
+            numbers = ffi.unpack(ffi.cast("__u32 *", ffi.from_buffer(values)), len(values) // 4)
+            for position, number in enumerate(numbers):
+                key = keys[_KEY_SIZE * position : _KEY_SIZE * (position + 1)]
+                found.setdefault(number, []).append(listener_of(key))
+            self._listeners = {number: tuple(sorted(each)) for number, each in found.items()}
+            self._raw = raw
+        return self._listeners
+
+    def forget(self, name: str) -> None:
+        """Decode this service anew the next time: its numbers may have been given to others."""
+        self._seen.pop(name, None)
+
+    def read(self, by_name: Mapping[str, int]) -> dict[str, Service]:
+        """The services of these names and numbers."""
+        listeners = self.listeners()
+        configs = list(self._configs.rows(*_CONFIG))
+        columns = _Columns(
+            flags=self._destinations.column("flags"), methods=self._destinations.column("method")
+        )
+        seen = {}
+        for name, number in by_name.items():
+            config, ours = configs[self._services[number].config], listeners.get(number, ())
+            members = self._members.raw(config[0], config[1])
+            last = self._seen.get(name)
+            if (
+                last is None
+                or (last.config, last.members, last.listeners) != (config, members, ours)
+                or not columns.are_those_of(last)
+            ):
+                last = self._decode(name, config=config, members=members, listeners=ours)
+            seen[name] = last
+        self._seen = seen
+        return {name: each.service for name, each in seen.items()}
+
+    def _decode(
+        self, name: str, *, config: tuple[int, ...], members: bytes, listeners: tuple[Listener, ...]
+    ) -> _Seen:
+        _, _, scheduler_name, bits, method = config
+        scheduler, usual = SCHEDULER_NAMES[scheduler_name], METHOD_OF[method]
+        shown = [
+            (number, weight, self._destinations.row(number, _DESTINATION))
+            for number, weight in _MEMBER.iter_unpack(members)
+        ]
+        nobody = self._destinations.row(0, _DESTINATION)
+        service = Service(
+            name=name,
+            listeners=listeners,
+            scheduler=scheduler,
+            scheduler_flags=flags_of(scheduler, bits),
+            method=usual,
+            destinations=tuple(_destination(row, weight=weight, usual=usual) for _, weight, row in shown),
+        )
+        return _Seen(
+            config=config,
+            members=members,
+            listeners=listeners,
+            pick=itemgetter(0, 0, *(number for number, _, _ in shown)),
+            flags=(nobody[2], nobody[2], *(row[2] for _, _, row in shown)),
+            methods=(nobody[3], nobody[3], *(row[3] for _, _, row in shown)),
+            service=service,
+        )
+
+
+def _destination(row: tuple[Any, ...], *, weight: int, usual: ForwardingMethod) -> Destination:
+    address, port, flags, number = row
+    method = METHOD_OF[number]
+    return Destination(
+        address=address_of(address),
+        port=port_of(port),
+        weight=weight,
+        available=bool(flags & AVAILABLE),
+        method=None if method is usual else method,
+    )

@@ -1,0 +1,144 @@
+"""A dataplane that is spoken to in IPv4 and works in IPv6: so that what is tested of one family is tested of both.
+
+Each IPv4 address stands for the IPv6 address with that one in its last 32 bits. The 96 bits before it cancel out where
+an address is folded into 32 bits, as the hashing schedulers do, so that they choose alike.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
+from shoal.dataplane.base import (
+    Attachment,
+    Counters,
+    Dataplane,
+    DataplaneState,
+    Destination,
+    DestinationCounters,
+    PutService,
+    Service,
+    Step,
+)
+from shoal.dataplane.packet import IP_HEADER, Packet, Verdict
+from shoal.model import Address, Connection
+
+LONGER_HEADER = IP_HEADER[6] - IP_HEADER[4]
+PREFIX = int(IPv6Address("2001:db8:2001:db8::"))
+
+
+def to_ipv6(address: Address) -> Address:
+    """The IPv6 address that an IPv4 address stands for."""
+    return IPv6Address(PREFIX | int(address))
+
+
+def to_ipv4(address: Address) -> Address:
+    """Back again."""
+    assert int(address) >> 32 == PREFIX >> 32
+    return IPv4Address(int(address) & 0xFFFFFFFF)
+
+
+def packet_to_ipv6(packet: Packet) -> Packet:
+    """The same packet in IPv6."""
+    return replace(packet, source=to_ipv6(packet.source), destination=to_ipv6(packet.destination))
+
+
+def verdict_to_ipv4(verdict: Verdict) -> Verdict:
+    """The verdict with its packet in IPv4."""
+    if verdict.packet is None:
+        return verdict
+    packet = verdict.packet
+    back = replace(packet, source=to_ipv4(packet.source), destination=to_ipv4(packet.destination))
+    return replace(verdict, packet=back)
+
+
+def _service(service: Service, *, back: bool) -> Service:
+    to = to_ipv4 if back else to_ipv6
+    return replace(
+        service,
+        listeners=tuple(replace(each, address=to(each.address)) for each in service.listeners),
+        destinations=tuple(_destination(each, back=back) for each in service.destinations),
+    )
+
+
+def _destination(destination: Destination, *, back: bool) -> Destination:
+    return replace(destination, address=(to_ipv4 if back else to_ipv6)(destination.address))
+
+
+def _shorter(share: DestinationCounters) -> DestinationCounters:
+    return replace(
+        share,
+        bytes_in=share.bytes_in - LONGER_HEADER * share.packets_in,
+        bytes_out=share.bytes_out - LONGER_HEADER * share.packets_out,
+    )
+
+
+class TranslatedDataplane(Dataplane):
+    """In front of a real one."""
+
+    def __init__(self, inner: Dataplane) -> None:
+        self.inner = inner
+        self.name = inner.name
+
+    def actual(self) -> DataplaneState:
+        """What is installed, in IPv4."""
+        services = {name: _service(each, back=True) for name, each in self.inner.actual().services.items()}
+        return DataplaneState(services=services)
+
+    def apply(self, steps: Sequence[Step]) -> None:
+        """The same steps in IPv6."""
+        self.inner.apply(
+            [
+                replace(step, service=_service(step.service, back=False))
+                if isinstance(step, PutService)
+                else step
+                for step in steps
+            ]
+        )
+
+    def attachments(self) -> tuple[Attachment, ...]:
+        """As they are."""
+        return self.inner.attachments()
+
+    def connections(self, *, limit: int) -> Iterable[Connection]:
+        """Each in IPv4."""
+        return [
+            replace(
+                each,
+                client=(to_ipv4(each.client[0]), each.client[1]),
+                virtual=(to_ipv4(each.virtual[0]), each.virtual[1]),
+                real=(to_ipv4(each.real[0]), each.real[1]),
+            )
+            for each in self.inner.connections(limit=limit)
+        ]
+
+    def counters(self) -> Counters:
+        """With the real servers in IPv4, and as many bytes as the packets would have there."""
+        counters = self.inner.counters()
+        services = {
+            name: replace(
+                each,
+                destinations={
+                    (to_ipv4(address), port): _shorter(share)
+                    for (address, port), share in each.destinations.items()
+                },
+            )
+            for name, each in counters.services.items()
+        }
+        return replace(
+            counters,
+            services=services,
+            connections_held=counters.ipv6_connections_held,
+            connections_limit=counters.ipv6_connections_limit,
+        )
+
+    def sweep(self) -> int:
+        """As it is."""
+        return self.inner.sweep()
+
+    def close(self) -> None:
+        """As it is."""
+        self.inner.close()
+
+    def remove(self) -> None:
+        """As it is."""
+        self.inner.remove()
