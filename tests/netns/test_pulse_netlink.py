@@ -76,6 +76,26 @@ def test_a_thousand_ipv6_addresses_come_and_go_and_are_there_at_once(namespace: 
     assert found.splitlines() == ["()", "True", "0", "() () ()", "[]"]
 
 
+def test_an_ipv6_address_is_the_hosts_own_when_the_call_returns(namespace: str) -> None:
+    """The kernel's work queue would need the lock that these programs take all the time."""
+    found = inside(
+        namespace,
+        "import subprocess\n"
+        "busy = 'while :; do ip link set v1 down; ip link set v1 up; done'\n"
+        "others = [subprocess.Popen(['sh', '-c', busy]) for _ in range(2)]\n"
+        "late = 0\n"
+        "for n in range(1, 101):\n"
+        "    address = tagged(f'2001:db8::{n:x}/128')\n"
+        "    netlink.add_addresses([address])\n"
+        "    late += not netlink._is_local(address)\n"
+        "for other in others:\n"
+        "    other.kill()\n"
+        "    other.wait()\n"
+        "print(late)\n",
+    )
+    assert found == "0"
+
+
 def test_a_floating_ipv6_address_is_never_the_source_of_this_hosts_own_packets(namespace: str) -> None:
     found = inside(
         namespace,

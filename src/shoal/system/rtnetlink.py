@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
@@ -18,11 +19,14 @@ _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, seque
 _ATTRIBUTE = struct.Struct("=HH")
 _IFINFO = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 _IFADDR = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
+_ROUTE = struct.Struct("=BB5xBI")  # struct rtmsg: family, destination's length, ..., type, flags
 _ERROR = struct.Struct("=i")
 
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
 _RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR = 20, 21, 22
+_RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
+_RTA_DST, _RTN_LOCAL = 1, 2
 _REQUEST, _ACK, _DUMP, _CREATE, _EXCLUSIVE = 0x1, 0x4, 0x300, 0x400, 0x200
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_INFO_KIND, _IFLA_LINK_NETNSID = 1, 3, 18, 1, 37
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_PROTO = 1, 2, 6, 11
@@ -35,6 +39,8 @@ _TYPE_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 _SO_RCVBUFFORCE = 33
 _RECEIVE_BYTES = 4 << 20
 _DATAGRAM_BYTES = 1 << 18
+_LOCAL_ROUTE_LIMIT = 0.02  # seconds, of a heartbeat interval of 0.1
+_LOCAL_ROUTE_POLL = 0.0002
 _BATCH = 250  # requests per send: their errors together must fit into the receive buffer
 
 
@@ -86,9 +92,18 @@ class Netlink:
 
         An IPv6 address is there at once, without duplicate address detection: its last owner may still answer. And it
         is deprecated (RFC 4862 section 5.5.4), so that this host never chooses it as the source of its own packets.
+
+        The kernel makes the local route of an IPv6 address in a work queue (``addrconf_dad_start`` in
+        net/ipv6/addrconf.c); until then it already asks neighbours in the name of the address, and forwards their
+        answers. So this waits for the route, 20 ms at most.
         """
         flags = _REQUEST | _CREATE | _EXCLUSIVE
-        return self._change(_RTM_NEWADDR, flags, addresses, fine=errno.EEXIST)
+        errors = self._change(_RTM_NEWADDR, flags, addresses, fine=errno.EEXIST)
+        give_up = time.monotonic() + _LOCAL_ROUTE_LIMIT
+        for added in addresses:
+            while not self._is_local(added) and time.monotonic() < give_up:
+                time.sleep(_LOCAL_ROUTE_POLL)  # a real-time process must let the work queue run
+        return errors
 
     def delete_addresses(self, addresses: Sequence[Address]) -> tuple[KernelError, ...]:
         """Delete addresses; what the kernel refused. One that is not there is fine."""
@@ -97,6 +112,19 @@ class Netlink:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+    def _is_local(self, address: Address) -> bool:
+        """Whether the kernel takes packets for an IPv6 address as its own; that of an IPv4 address it always does."""
+        if address.address.version == 4:
+            return True
+        self._sequence += 1
+        packed = address.address.ip.packed
+        body = _ROUTE.pack(socket.AF_INET6, 8 * len(packed), 0, 0) + _attribute(_RTA_DST, packed)
+        self._socket.send(_message(_RTM_GETROUTE, _REQUEST, self._sequence, body))
+        while True:
+            for kind, sequence, reply in _messages(self._socket.recv(_DATAGRAM_BYTES)):
+                if sequence == self._sequence:
+                    return kind == _RTM_NEWROUTE and _ROUTE.unpack_from(reply)[2] == _RTN_LOCAL
 
     def _dump(self, kind: int, body: bytes) -> list[tuple[int, bytes]]:
         self._sequence += 1
