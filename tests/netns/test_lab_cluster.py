@@ -8,7 +8,7 @@ import pytest
 
 from shoal.lab import cluster, drills, namespaces, score
 from shoal.lab.cluster import Lab
-from shoal.lab.topology import VIP, Topology
+from shoal.lab.topology import Topology
 from support.labs import NAME
 
 INTERVAL = 0.002
@@ -33,7 +33,7 @@ def test_up_returns_once_everything_serves(lab: Lab):
 
 
 def test_requests_are_spread_over_every_real_server(lab: Lab):
-    pages = {lab.fetch(f"http://{VIP}/") for _ in range(3)}
+    pages = {lab.fetch(lab.topology.url) for _ in range(3)}
     assert pages == {"real server rs1\n", "real server rs2\n", "real server rs3\n"}
 
 
@@ -65,7 +65,7 @@ def test_kill_active_moves_the_address_within_a_second(lab: Lab):
     assert result["each"][0]["target"] == before
     assert result["moves"] == 1
     assert 0 < result["outage_ms"]["max"] < 1000
-    assert result["garps"] >= 1
+    assert result["announcements"] >= 1
     assert lab.active() != before
 
 

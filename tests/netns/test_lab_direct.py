@@ -10,7 +10,7 @@ import pytest
 from shoal.lab import cluster, drills, namespaces, score
 from shoal.lab.cluster import Lab
 from shoal.lab.texts import ECHO_PORT
-from shoal.lab.topology import VIP, Topology
+from shoal.lab.topology import Topology
 from shoal.model import ForwardingMethod
 from support.labs import NAME
 from support.namespaces import inside
@@ -40,7 +40,7 @@ def answers(lab: Lab, count: int) -> set[str]:
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with sock:
             sock.settimeout(5)
-            sock.connect((str(VIP), ECHO_PORT))
+            sock.connect((str(lab.topology.vip), ECHO_PORT))
             sock.send(b"hello")
             name, said = sock.recv(100).split()
             assert said == b"hello"
@@ -49,7 +49,7 @@ def answers(lab: Lab, count: int) -> set[str]:
 
 
 def test_requests_are_spread_over_every_real_server(lab: Lab):
-    pages = {lab.fetch(f"http://{VIP}/") for _ in range(3)}
+    pages = {lab.fetch(lab.topology.url) for _ in range(3)}
     assert pages == {"real server rs1\n", "real server rs2\n", "real server rs3\n"}
 
 
@@ -58,7 +58,7 @@ def test_datagrams_are_answered_in_the_virtual_name(lab: Lab):
 
 
 def test_the_router_sees_requests_and_no_replies(lab: Lab):
-    lab.fetch(f"http://{VIP}/")
+    lab.fetch(lab.topology.url)
     served = lab.router(lab.active()).get("/v1/servers")
     assert served is not None
     www = next(each for each in served["virtual_servers"] if each["name"] == "www")
@@ -68,8 +68,10 @@ def test_the_router_sees_requests_and_no_replies(lab: Lab):
 
 
 def test_the_client_has_the_routers_mac_for_the_virtual_address(lab: Lab):
-    lab.fetch(f"http://{VIP}/")
-    shown = namespaces.run(lab.topology.namespace("client"), ["ip", "neigh", "show", str(VIP)]).stdout
+    lab.fetch(lab.topology.url)
+    shown = namespaces.run(
+        lab.topology.namespace("client"), ["ip", "neigh", "show", str(lab.topology.vip)]
+    ).stdout
     assert lab.topology.owner_of_mac(shown.split()[4]) == lab.active()
 
 

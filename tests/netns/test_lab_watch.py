@@ -1,31 +1,35 @@
 """The watchers, over routers that forward by hand: what they report is what was done."""
 
+import re
 import time
 from collections.abc import Iterator
+from ipaddress import ip_interface
 
 import pytest
 
 from shoal.errors import UnavailableError
 from shoal.lab import measure, nodes
 from shoal.lab.cluster import Lab
+from shoal.lab.networks import Bridge, Family
 from shoal.lab.observe import CONNECTIONS, watching
-from shoal.lab.topology import VIP, Bridge, Topology
+from shoal.lab.topology import Topology
+from shoal.model import endpoint
 from support.labs import NAME, built, hold, run, serve_by_hand, wait_for_echo
 
 ANNOUNCE = """
-import socket, sys
-from ipaddress import IPv4Address
-from shoal.lab import arp
-sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-sock.bind(("eth0", arp.ETHERTYPE))
-vip = IPv4Address(sys.argv[1])
-sock.send(arp.request(mac=sock.getsockname()[4], sender=vip, target=vip))
+import sys
+from ipaddress import ip_address
+from shoal.system.announcer import Announcer
+from shoal.system.rtnetlink import Netlink
+mac = next(link.mac for link in Netlink().links() if link.name == "eth0")
+Announcer().announce(interface="eth0", mac=mac, addresses=[ip_address(sys.argv[1])])
 """
 
 
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with built(Topology(name=f"{NAME}w", router_count=2, real_server_count=1)) as it:
+@pytest.fixture(params=list(Family))
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    topology = Topology(name=f"{NAME}w", router_count=2, real_server_count=1, family=request.param)
+    with built(topology) as it:
         serve_by_hand(it, "lb1")
         wait_for_echo(it)
         yield it
@@ -66,7 +70,7 @@ def test_two_owners_are_noticed_for_as_long_as_there_are_two(lab: Lab):
         begun = time.monotonic()
         hold(lab, "lb2")
         time.sleep(0.2)
-        run(lab, "lb2", "ip", "address", "del", f"{VIP}/32", "dev", "eth0")
+        run(lab, "lb2", "ip", "address", "del", str(ip_interface(lab.topology.vip)), "dev", "eth0")
         ended = time.monotonic()
         time.sleep(0.1)
     twice = measure.owned_twice(watch.observation.questions)
@@ -76,14 +80,17 @@ def test_two_owners_are_noticed_for_as_long_as_there_are_two(lab: Lab):
 def test_an_announcement_is_heard_with_its_sender(lab: Lab):
     with watching(lab) as watch:
         source = nodes.environment()["PYTHONPATH"]
-        run(lab, "lb2", "env", f"PYTHONPATH={source}", "python3", "-c", ANNOUNCE, str(VIP))
+        run(lab, "lb2", "env", f"PYTHONPATH={source}", "python3", "-c", ANNOUNCE, str(lab.topology.vip))
         time.sleep(0.1)
     mac = lab.topology.port("lb2", Bridge.PUBLIC).mac
-    assert [(sender, address) for _, sender, address in watch.observation.announcements] == [(mac, str(VIP))]
+    assert [(sender, address) for _, sender, address in watch.observation.announcements] == [
+        (mac, str(lab.topology.vip))
+    ]
 
 
 def test_a_watcher_that_cannot_start_says_why_and_leaves_nobody_behind(lab: Lab):
     run(lab, "lb1", "ip", "link", "set", "eth1", "down")
-    with pytest.raises(UnavailableError, match=r"cannot connect to 10\.210\.0\.100:7"), watching(lab):
+    where = re.escape(f"cannot connect to {endpoint(lab.topology.vip, 7)}")
+    with pytest.raises(UnavailableError, match=where), watching(lab):
         pytest.fail("watching without a connection")
     assert lab.processes("client") == []

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_interface
 
 from shoal.lab import cluster, namespaces
 from shoal.lab.cluster import Lab
-from shoal.lab.topology import GATEWAY, VIP, Topology
+from shoal.lab.topology import Topology
 
 NAME = f"t{os.getpid()}"
+_NFT_FAMILY = {4: ("ip", "ipv4/ip_forward"), 6: ("ip6", "ipv6/conf/all/forwarding")}
 
 
 @contextmanager
@@ -29,16 +31,21 @@ def run(lab: Lab, node: str, *command: str) -> str:
 
 def serve_by_hand(lab: Lab, router: str) -> None:
     """Make a router forward to rs1 with plain nftables, floating addresses included."""
-    run(lab, router, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
-    to = lab.topology.address("rs1")
-    rules = "add table ip by_hand; add chain ip by_hand pre { type nat hook prerouting priority -100; };"
-    run(lab, router, "nft", f"{rules} add rule ip by_hand pre ip daddr {VIP} dnat to {to}")
+    to, vip = lab.topology.address("rs1"), lab.topology.vip
+    ip, forwarding = _NFT_FAMILY[vip.version]
+    run(lab, router, "sh", "-c", f"echo 1 >/proc/sys/net/{forwarding}")
+    rules = (
+        f"add table {ip} by_hand; add chain {ip} by_hand pre {{ type nat hook prerouting priority -100; }};"
+    )
+    run(lab, router, "nft", f"{rules} add rule {ip} by_hand pre {ip} daddr {vip} dnat to {to}")
     hold(lab, router)
 
 
 def hold(lab: Lab, router: str) -> None:
     """Give a router the floating addresses."""
-    lines = [f"addr add {VIP}/32 dev eth0", f"addr add {GATEWAY} dev eth1"]
+    vip, gateway = ip_interface(lab.topology.vip), lab.topology.gateway
+    nodad = " nodad" if gateway.version == 6 else ""
+    lines = [f"addr add {vip} dev eth0{nodad}", f"addr add {gateway} dev eth1{nodad}"]
     namespaces.batch(lines, namespace=lab.topology.namespace(router))
 
 

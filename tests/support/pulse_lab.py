@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.ipc.messages import FailoverReply, FailoverRequest, Message, Record, RoleReport
@@ -44,6 +45,45 @@ real_servers = ["10.0.1.21:80"]
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """The configuration and the addresses of one family. ``networks`` has those of the paths, before the number."""
+
+    version: int
+    config: str
+    vip: str
+    gateway: str
+    networks: tuple[str, str]
+    prefix_length: int
+
+    def fixed(self, number: int) -> tuple[str, str]:
+        """A router's addresses on both paths."""
+        public, private = (f"{network}{number}/{self.prefix_length}" for network in self.networks)
+        return public, private
+
+
+IPV4 = Wiring(
+    version=4,
+    config=CONFIG,
+    vip=VIP,
+    gateway=GATEWAY,
+    networks=("192.0.2.", "10.0.1."),
+    prefix_length=24,
+)
+IPV6 = Wiring(
+    version=6,
+    config=CONFIG.replace("192.0.2.10:80", "[2001:db8::10]:80")
+    .replace("10.0.1.21:80", "[fd00:1::21]:80")
+    .replace("10.0.1.1/24", "fd00:1::1/64")
+    .replace("192.0.2.", "2001:db8::")
+    .replace("10.0.1.", "fd00:1::"),
+    vip="2001:db8::10/128",
+    gateway="fd00:1::1/64",
+    networks=("2001:db8::", "fd00:1::"),
+    prefix_length=64,
+)
+
+
 def ip(*arguments: str) -> str:
     """Run ip(8)."""
     return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
@@ -62,7 +102,7 @@ def wait_for(what: str, condition: Callable[[], bool], *, timeout: float = 10.0)
 class Node:
     """One router: its namespace, its pulse process, and the test's end of its line to lvsd."""
 
-    def __init__(self, name: str, namespace: str, folder: Path) -> None:
+    def __init__(self, name: str, namespace: str, folder: Path, wiring: Wiring) -> None:
         self.name = name
         self.namespace = namespace
         self.folder = folder
@@ -75,7 +115,8 @@ class Node:
         for part in ("run", "state", "pins"):
             (folder / part).mkdir(parents=True)
         self.config = folder / "config.toml"
-        self.config.write_text(CONFIG)
+        self.config.write_text(wiring.config)
+        self._wiring = wiring
         self.install_dataplane()
         self._listener = listen(folder / "run" / "ipc.sock")
 
@@ -131,13 +172,14 @@ class Node:
         return self.process.wait(timeout=10)
 
     def addresses(self) -> set[str]:
-        """The IPv4 addresses on the router's paths."""
-        lines = ip("-n", self.namespace, "-4", "-o", "address", "show").splitlines()
-        return {line.split()[3] for line in lines if " lo " not in line}
+        """The addresses on the router's paths, of its family, without link-local ones."""
+        family = f"-{self._wiring.version}"
+        lines = ip("-n", self.namespace, family, "-o", "address", "show").splitlines()
+        return {line.split()[3] for line in lines if " lo " not in line and " fe80:" not in line}
 
     def owns(self) -> bool:
         """Whether the floating addresses are configured here."""
-        return {VIP, GATEWAY} <= self.addresses()
+        return {self._wiring.vip, self._wiring.gateway} <= self.addresses()
 
     @property
     def role(self) -> RoleReport | None:
@@ -206,10 +248,13 @@ class Node:
 class Lab:
     """Switch and routers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wiring: Wiring) -> None:
+        self.wiring = wiring
         self.mark = f"sp-{secrets.token_hex(3)}"
         self.switch = f"{self.mark}-sw"
-        self.nodes = {name: Node(name, f"{self.mark}-{name}", folder / name) for name in ("lb1", "lb2")}
+        self.nodes = {
+            name: Node(name, f"{self.mark}-{name}", folder / name, wiring) for name in ("lb1", "lb2")
+        }
 
     def build(self) -> None:
         """Make the namespaces, two bridges and the cables."""
@@ -218,12 +263,16 @@ class Lab:
             ip("-n", self.switch, "link", "add", path, "up", "type", "bridge")
         for number, node in enumerate(self.nodes.values(), 11):
             ip("netns", "add", node.namespace)
-            for interface, path, address in (("pub", "public", "192.0.2"), ("priv", "private", "10.0.1")):
+            public, private = self.wiring.fixed(number)
+            for interface, path, address in (("pub", "public", public), ("priv", "private", private)):
                 port = f"{node.name}-{interface}"
                 peer = ["type", "veth", "peer", "name", interface, "netns", node.namespace]
                 ip("-n", self.switch, "link", "add", port, "up", "master", path, *peer)
-                ip("-n", node.namespace, "address", "add", f"{address}.{number}/24", "dev", interface)
+                ip("-n", node.namespace, "address", "add", address, "dev", interface, *self._nodad())
                 ip("-n", node.namespace, "link", "set", interface, "up")
+
+    def _nodad(self) -> tuple[str, ...]:
+        return ("nodad",) if self.wiring.version == 6 else ()
 
     def cable(self, node: str, interface: str, state: str) -> None:
         """Plug (``up``) or pull (``down``) a cable at the switch."""
@@ -238,9 +287,9 @@ class Lab:
 
 
 @contextlib.contextmanager
-def pulse_lab(folder: Path) -> Iterator[Lab]:
+def pulse_lab(folder: Path, wiring: Wiring = IPV4) -> Iterator[Lab]:
     """A lab that is gone afterwards, whatever happens."""
-    lab = Lab(folder)
+    lab = Lab(folder, wiring)
     try:
         lab.build()
         yield lab

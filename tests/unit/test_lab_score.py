@@ -32,6 +32,7 @@ def one_run(*, lost: tuple[int, ...] = (), detected: float | None = None) -> Run
     whole = {"broken": "", "lines": 9, "longest_wait": 0.1, "broken_at": None}
     return Run(
         target="lb1",
+        vip=Topology().vip,
         injected=INJECTED,
         began=INJECTED - 9.0,
         mended=MENDED,
@@ -61,7 +62,7 @@ def test_the_document_counts_until_the_repair_and_the_rest_apart():
 
 
 def test_the_document_counts_announcements_of_the_vip_after_the_fault():
-    assert document("kill-active", [one_run()])["garps"] == 1
+    assert document("kill-active", [one_run()])["announcements"] == 1
 
 
 def test_the_document_counts_moves_and_broken_connections():

@@ -7,12 +7,12 @@ import pytest
 
 from shoal import config
 from shoal.errors import ConfigError, NotFoundError
+from shoal.lab.networks import NETWORKS, Bridge, Family, literal
 from shoal.lab.texts import cluster_config, nginx_config
 from shoal.lab.topology import (
+    LAYOUTS,
     MOST_REAL_SERVERS,
     MOST_ROUTERS,
-    VIP,
-    Bridge,
     Topology,
     address_commands,
     cable_commands,
@@ -71,6 +71,51 @@ def test_a_router_has_its_number_on_both_networks():
     ]
 
 
+def test_under_ipv6_hosts_have_the_numbers_that_they_have_under_ipv4():
+    topology = Topology(family=Family.IPV6)
+    assert [str(port.address) for port in topology.ports("lb2")] == [
+        "2001:db8:210::12/64",
+        "fd00:211::12/64",
+    ]
+    assert (str(topology.vip), str(topology.gateway)) == ("2001:db8:210::100", "fd00:211::1/64")
+    assert topology.url == "http://[2001:db8:210::100]/"
+    assert Topology().url == "http://10.210.0.100/"
+
+
+@pytest.mark.parametrize("forward", list(LAYOUTS))
+@pytest.mark.parametrize("family", list(Family))
+def test_no_two_nodes_share_an_address_or_a_mac(forward: ForwardingMethod, family: Family):
+    topology = Topology(
+        forward=forward,
+        family=family,
+        router_count=MOST_ROUTERS,
+        real_server_count=MOST_REAL_SERVERS,
+    )
+    ports = [port for node in topology.nodes for port in topology.ports(node)]
+    assert len({port.mac for port in ports}) == len(ports)
+    floating = {topology.vip, topology.gateway.ip}
+    assert len({port.address.ip for port in ports} | floating) == len(ports) + 2
+    askers = NETWORKS[family].host(Bridge.PUBLIC, 240).ip
+    assert all(address not in {port.address.ip for port in ports} for address in (askers, askers + 7))
+
+
+def test_ipv6_addresses_are_there_at_once_and_none_is_made_by_the_kernel():
+    topology = Topology(family=Family.IPV6)
+    assert node_commands(topology, "rs1") == (
+        "link set lo up",
+        "link set eth0 addrgenmode none",
+        "addr add fd00:211::21/64 dev eth0 nodad",
+        "addr add fe80::21/64 dev eth0 nodad",
+        "link set eth0 up",
+        "route add default via fd00:211::1",
+    )
+
+
+def test_an_address_in_a_url_has_brackets_under_ipv6():
+    addresses = [Topology(family=family).address("client") for family in Family]
+    assert [literal(address) for address in addresses] == ["10.210.0.10", "[2001:db8:210::10]"]
+
+
 def test_a_mac_is_turned_back_into_its_router():
     topology = Topology()
     assert topology.owner_of_mac(topology.port("lb2", Bridge.PUBLIC).mac) == "lb2"
@@ -114,19 +159,29 @@ def test_under_direct_routing_real_servers_stand_on_the_public_network_without_a
     )
 
 
-def test_under_direct_routing_no_two_nodes_share_an_address_or_a_mac():
-    topology = Topology(
-        forward=ForwardingMethod.DR, router_count=MOST_ROUTERS, real_server_count=MOST_REAL_SERVERS
-    )
-    ports = [port for node in topology.nodes for port in topology.ports(node)]
-    assert len({port.mac for port in ports}) == len(ports)
-    addresses = {port.address.ip for port in ports} | {VIP}
-    assert len(addresses) == len(ports) + 1
-
-
 def test_the_lab_writes_a_direct_configuration_that_shoal_accepts():
     cluster = parsed(Topology(forward=ForwardingMethod.DR))
     assert {virtual.method for virtual in cluster.virtual_servers} == {ForwardingMethod.DR}
+
+
+@pytest.mark.parametrize("forward", list(LAYOUTS))
+def test_the_lab_writes_an_ipv6_configuration_that_shoal_accepts(forward: ForwardingMethod):
+    cluster = parsed(Topology(forward=forward, family=Family.IPV6))
+    assert {str(floating.address) for floating in cluster.groups[0].addresses} == {
+        "2001:db8:210::100/128",
+        "fd00:211::1/64",
+    }
+    assert [str(virtual.listeners[0]) for virtual in cluster.virtual_servers] == [
+        "[2001:db8:210::100]:80/tcp",
+        "[2001:db8:210::100]:7/udp",
+        "[2001:db8:210::100]:7/tcp",
+    ]
+    assert str(cluster.routers[0].address_on("public")) == "2001:db8:210::11"
+
+
+@pytest.mark.parametrize(("family", "listen"), [(Family.IPV4, "0.0.0.0:80"), (Family.IPV6, "[::]:80")])
+def test_nginx_listens_in_the_labs_family(family: Family, listen: str):
+    assert f"listen {listen} backlog" in nginx_config(Path("/lab/rs1"), family=family)
 
 
 def test_cutting_a_cable_sets_the_switchs_end_down():
@@ -161,7 +216,7 @@ def test_the_smallest_and_the_largest_configuration_are_accepted_too(routers: in
 def test_nginx_reads_and_writes_in_its_own_folder_only():
     paths = [
         word.rstrip(";")
-        for line in nginx_config(Path("/lab/rs1")).splitlines()
+        for line in nginx_config(Path("/lab/rs1"), family=Family.IPV4).splitlines()
         for word in line.split()[1:]
         if word.startswith("/") and not line.strip().startswith("location")
     ]

@@ -1,7 +1,10 @@
 """The watchers' parts that need no network of their own."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import pytest
 
 from shoal.lab.connections import SILENCE_LIMIT, LineConnection
 from shoal.lab.echo import Echo
@@ -75,9 +78,10 @@ def test_nothing_is_asked_any_more_once_the_end_has_come():
         assert connection.asked is None
 
 
-def test_a_probe_is_matched_to_its_answer():
-    echo = Echo("rs2", address="127.0.0.1", port=0)
-    prober = Prober("127.0.0.1", echo.udp.getsockname()[1])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_probe_is_matched_to_its_answer(address: str):
+    echo = Echo("rs2", address=address, port=0)
+    prober = Prober(address, echo.udp.getsockname()[1])
     for _ in range(SOURCES + 1):
         prober.send()
     echo.serve_once(2)
@@ -107,3 +111,17 @@ def test_a_refused_request_says_so():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         assert get("127.0.0.1", unused.getsockname()[1]) == ("", "Connection refused")
+
+
+def test_a_request_over_ipv6_names_its_host_in_brackets():
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        server.settimeout(2)
+        port = server.getsockname()[1]
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(get, "::1", port)
+            sock, _ = server.accept()
+            with sock:
+                question = sock.recv(1000)
+                sock.sendall(b"HTTP/1.1 200 OK\r\n\r\nreal server rs1\n")
+            assert asked.result(2) == ("real server rs1", "")
+    assert b"\r\nHost: [::1]\r\n" in question

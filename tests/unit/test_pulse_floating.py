@@ -1,6 +1,6 @@
 """Which floating addresses to add and to remove."""
 
-from ipaddress import IPv4Interface
+from ipaddress import ip_interface
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from shoal.pulse.floating import TAG, Changes, Place, Present, acquire, holds_al
 
 
 def place(text: str, index: int = 2) -> Place:
-    return Place(index=index, address=IPv4Interface(text))
+    return Place(index=index, address=ip_interface(text))
 
 
 def present(text: str, index: int = 2, protocol: int = TAG) -> Present:
@@ -18,6 +18,19 @@ def present(text: str, index: int = 2, protocol: int = TAG) -> Present:
 
 def test_what_is_missing_is_added() -> None:
     assert acquire([place("192.0.2.1/32")], []) == Changes(add=(place("192.0.2.1/32"),))
+
+
+def test_both_families_are_served_side_by_side() -> None:
+    wanted = [place("192.0.2.1/32"), place("2001:db8::1/128")]
+    assert acquire(wanted, [present("192.0.2.1/32")]) == Changes(add=(place("2001:db8::1/128"),))
+    assert holds_all(wanted, [present("2001:db8::1/128"), present("192.0.2.1/32")])
+
+
+def test_the_numbers_of_an_address_of_the_other_family_do_not_matter() -> None:
+    there = [present("0.0.0.9/32")]
+    assert acquire([place("::9/128")], there) == Changes(
+        add=(place("::9/128"),), remove=(place("0.0.0.9/32"),)
+    )
 
 
 def test_what_is_there_is_left() -> None:
@@ -52,7 +65,13 @@ def test_holding_means_all_and_ours() -> None:
 places = st.builds(
     Place,
     index=st.integers(1, 3),
-    address=st.integers(1, 6).map(lambda last: IPv4Interface(f"192.0.2.{last}/32")),
+    address=st.sampled_from(
+        [
+            ip_interface(text)
+            for last in range(1, 4)
+            for text in (f"192.0.2.{last}/32", f"2001:db8::{last}/128", f"2001:db8:1::{last}/64")
+        ]
+    ),
 )
 
 

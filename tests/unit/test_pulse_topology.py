@@ -29,8 +29,8 @@ def test_peers_are_the_other_routers_and_reached_at_their_fixed_addresses() -> N
         ("lb2", "public"): IPv4Address("192.0.2.12"),
         ("lb2", "private"): IPv4Address("10.0.1.12"),
     }
-    assert topology.peer_at("private", "10.0.1.12") == "lb2"
-    assert topology.peer_at("public", "10.0.1.12") is None
+    assert topology.peer_at("private", IPv4Address("10.0.1.12")) == "lb2"
+    assert topology.peer_at("public", IPv4Address("10.0.1.12")) is None
     assert topology.settings.config_digest == CLUSTER.digest[:16]
 
 

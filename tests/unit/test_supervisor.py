@@ -2,7 +2,7 @@
 
 import signal
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from shoal.supervisor.children import Service, child_table
 from shoal.supervisor.preflight import check_interfaces, check_rights, find_router
 from shoal.supervisor.restarts import Restarts
 from shoal.system.bpffs import type_of_mount
-from shoal.system.host import Host, effective_capabilities, local_addresses
+from shoal.system.host import Host, effective_capabilities, local_addresses, local_addresses_ipv6
 from shoal.system.places import Places
 from support.clusters import TWO_ROUTERS, cluster
 
@@ -152,6 +152,14 @@ def test_local_addresses_are_read_from_the_routing_table() -> None:
         /32 host LOCAL
 """
     assert local_addresses(table) == {IPv4Address("10.0.1.11"), IPv4Address("127.0.0.1")}
+
+
+def test_local_ipv6_addresses_are_read_from_the_list_of_the_interfaces() -> None:
+    table = (
+        "00000000000000000000000000000001 01 80 10 80       lo\n"
+        "20010db8000000000000000000000011 02 40 00 80     eth0\n"
+    )
+    assert local_addresses_ipv6(table) == {IPv6Address("::1"), IPv6Address("2001:db8::11")}
 
 
 MOUNTS = r"""22 1 8:1 / / rw - ext4 /dev/sda1 rw

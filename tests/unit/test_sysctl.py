@@ -22,7 +22,7 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_forwarding_is_enabled_and_put_back(proc: Path, tmp_path: Path) -> None:
     memory = tmp_path / "sysctl.json"
-    sysctl.prepare_interfaces(["eth0", "eth1.10", "gone"], memory=memory)
+    sysctl.prepare_interfaces(["eth0", "eth1.10", "gone"], ipv6=False, memory=memory)
     assert [(proc / name / "forwarding").read_text() for name in ("eth0", "eth1.10")] == ["1", "1"]
     sysctl.restore(memory)
     assert [(proc / name / "forwarding").read_text() for name in ("eth0", "eth1.10")] == ["0", "1"]
@@ -32,8 +32,53 @@ def test_forwarding_is_enabled_and_put_back(proc: Path, tmp_path: Path) -> None:
 def test_what_a_dead_predecessor_found_is_what_is_put_back(proc: Path, tmp_path: Path) -> None:
     memory = tmp_path / "sysctl.json"
     for _ in range(2):
-        sysctl.prepare_interfaces(["eth0"], memory=memory)
+        sysctl.prepare_interfaces(["eth0"], ipv6=False, memory=memory)
     assert json.loads(memory.read_text()) == {"net/ipv4/conf/eth0/forwarding": "0"}
+
+
+@pytest.fixture
+def proc6(tmp_path: Path, proc: Path) -> Path:
+    """IPv6 of the same host: it forwards nothing; eth0 takes router advertisements, eth1.10 none."""
+    folder = tmp_path / "sys/net/ipv6/conf"
+    for name, accept_ra in (("all", "1"), ("default", "0"), ("eth0", "1"), ("eth1.10", "0")):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "accept_ra").write_text(f"{accept_ra}\n")
+        (folder / name / "forwarding").write_text("0\n")
+    return folder
+
+
+def ipv6_settings(folder: Path, name: str) -> dict[str, str]:
+    return {each.name: (each / name).read_text().strip() for each in folder.glob("*")}
+
+
+def test_ipv6_is_left_alone_where_it_is_not_served(proc6: Path, tmp_path: Path) -> None:
+    sysctl.prepare_interfaces(["eth0"], ipv6=False, memory=tmp_path / "sysctl.json")
+    assert set(ipv6_settings(proc6, "forwarding").values()) == {"0"}
+
+
+def test_ipv6_is_forwarded_and_every_interface_put_back(proc6: Path, tmp_path: Path) -> None:
+    (proc6 / "eth1.10/forwarding").write_text("1\n")
+    memory = tmp_path / "sysctl.json"
+    sysctl.prepare_interfaces(["eth0"], ipv6=True, memory=memory)
+    assert set(ipv6_settings(proc6, "forwarding").values()) == {"1"}
+    sysctl.restore(memory)
+    assert ipv6_settings(proc6, "forwarding") == {"all": "0", "default": "0", "eth0": "0", "eth1.10": "1"}
+
+
+def test_an_interface_that_took_router_advertisements_goes_on_although_the_host_forwards(
+    proc6: Path, tmp_path: Path
+) -> None:
+    memory = tmp_path / "sysctl.json"
+    for _ in range(2):
+        sysctl.prepare_interfaces(["eth1.10"], ipv6=True, memory=memory)
+    assert ipv6_settings(proc6, "accept_ra") == {"all": "1", "default": "0", "eth0": "2", "eth1.10": "0"}
+    order = list(json.loads(memory.read_text()))
+    eth0, everywhere = "net/ipv6/conf/eth0/accept_ra", "net/ipv6/conf/all/forwarding"
+    assert order.index(eth0) < order.index(
+        everywhere
+    )  # written in this order: else the default route is gone
+    sysctl.restore(memory)
+    assert ipv6_settings(proc6, "accept_ra")["eth0"] == "1"
 
 
 def test_where_nothing_was_changed_nothing_is_put_back(proc: Path, tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import typer
 
 from shoal.lab import cluster, drills, namespaces, report, score
 from shoal.lab.measure import longest_outage
+from shoal.lab.networks import Family
 from shoal.lab.picture import picture
 from shoal.lab.promises import broken_by
-from shoal.lab.topology import DEFAULT_NAME, VIP, Topology
+from shoal.lab.topology import DEFAULT_NAME, Topology
 from shoal.model import ForwardingMethod, Hook
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 @app.command()
 def up(
     forward: Annotated[ForwardingMethod, typer.Option(help="Forwarding method.")] = ForwardingMethod.NAT,
+    family: Annotated[Family, typer.Option(help="Family of every address: IPv4 or IPv6.")] = Family.IPV4,
     routers: Annotated[int, typer.Option(help="How many LVS routers.")] = 2,
     real_servers: Annotated[int, typer.Option(help="How many real servers.")] = 3,
     hook: Annotated[Hook, typer.Option(help="Where the dataplane takes packets from.")] = Hook.AUTO,
@@ -38,11 +40,16 @@ def up(
     Example: shoal lab up --routers 2 --real-servers 3
     """
     topology = Topology(
-        name=name, router_count=routers, real_server_count=real_servers, forward=forward, hook=hook
+        name=name,
+        router_count=routers,
+        real_server_count=real_servers,
+        forward=forward,
+        hook=hook,
+        family=family,
     )
     with cluster.locked(name):
         cluster.up(topology, say=_say)
-    typer.echo(f"try: shoal lab exec{_option(name)} client -- curl http://{VIP}/")
+    typer.echo(f"try: shoal lab exec{_option(name)} client -- curl {topology.url}")
 
 
 @app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

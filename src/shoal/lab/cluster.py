@@ -11,8 +11,8 @@ from shoal.errors import ConfigError, UnavailableError
 from shoal.lab import namespaces, nodes
 from shoal.lab.folder import LabFolder
 from shoal.lab.router_api import RouterApi
-from shoal.lab.texts import HTTP_PORT, cluster_config
-from shoal.lab.topology import GATEWAY, VIP, Topology
+from shoal.lab.texts import cluster_config
+from shoal.lab.topology import Topology
 
 HEALTHY_LIMIT = 20.0  # seconds; a cluster is ready in two
 _POLL = 0.05
@@ -67,8 +67,8 @@ class Lab:
     def ailments(self) -> tuple[str, ...]:
         """What keeps the cluster from being whole; empty when it is."""
         found = [*self._router_ailments(), *self._real_server_ailments()]
-        if not found and self.fetch(f"http://{VIP}:{HTTP_PORT}/") is None:
-            found.append(f"http://{VIP}/ does not answer the client")
+        if not found and self.fetch(self.topology.url) is None:
+            found.append(f"{self.topology.url} does not answer the client")
         return tuple(found)
 
     def _router_ailments(self) -> Iterator[str]:
@@ -122,9 +122,10 @@ class Lab:
         running = namespaces.processes_in([self.topology.namespace(node) for node in self.topology.nodes])
         return {
             "name": self.topology.name,
-            "vip": str(VIP),
-            "gateway": str(GATEWAY),
+            "vip": str(self.topology.vip),
+            "gateway": str(self.topology.gateway),
             "forward": str(self.topology.forward),
+            "family": str(self.topology.family),
             "hook": str(self.topology.hook),
             "folder": str(self.folder.path),
             "nodes": list(self.topology.nodes),
@@ -193,7 +194,9 @@ def up(topology: Topology, *, say: Say = silent) -> Lab:
     for node in topology.routers:
         nodes.start_router(lab.folder, topology, node)
     took = lab.wait_healthy()
-    say(f"whole after {took:.1f} s: {lab.active()} is active, every real server is up, {VIP} answers")
+    say(
+        f"whole after {took:.1f} s: {lab.active()} is active, every real server is up, {topology.vip} answers"
+    )
     return lab
 
 

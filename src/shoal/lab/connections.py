@@ -10,8 +10,10 @@ closed, or silent for three seconds. The result is a list of ``{"broken": reason
 import socket
 import sys
 import time
+from ipaddress import ip_address
 
 from shoal.lab.watcher import arguments, become_realtime, longest_life, say_ready, wait_readable, write
+from shoal.model import endpoint
 
 SILENCE_LIMIT = 3.0
 _OPEN_LIMIT = 2.0
@@ -119,7 +121,7 @@ def main() -> None:
             options.address, port=options.port, count=options.count, interval=options.interval
         )
     except OSError as error:
-        sys.exit(f"cannot connect to {options.address}:{options.port}: {error}")
+        sys.exit(f"cannot connect to {endpoint(ip_address(options.address), options.port)}: {error}")
     become_realtime()
     say_ready()
     run(connections, interval=options.interval)

@@ -23,10 +23,8 @@ from shoal.lab.cluster import Lab
 from shoal.lab.evidence import JournalLine
 from shoal.lab.folder import LabFolder
 from shoal.lab.picture import View, picture
-from shoal.lab.texts import HTTP_PORT
-from shoal.lab.topology import DEFAULT_NAME, VIP, Topology
+from shoal.lab.topology import DEFAULT_NAME, Topology
 
-URL = f"http://{VIP}:{HTTP_PORT}/"
 _CURL_REQUESTS = 30
 _WRK_SECONDS = 3
 _CLOSE = ("-H", "Connection: close")
@@ -69,15 +67,16 @@ class Story:
 
 def traffic(lab: Lab, story: Story) -> None:
     """curl and wrk through the VIP, and how the requests were spread."""
-    story.say(f"{_CURL_REQUESTS} requests by curl to {URL}")
-    command = ["curl", "-sS", "--max-time", "10", *_CLOSE, *([URL] * _CURL_REQUESTS)]
+    url = lab.topology.url
+    story.say(f"{_CURL_REQUESTS} requests by curl to {url}")
+    command = ["curl", "-sS", "--max-time", "10", *_CLOSE, *([url] * _CURL_REQUESTS)]
     done = namespaces.run(lab.topology.namespace("client"), command, timeout=15)
     pages = Counter(line for line in done.stdout.splitlines() if line)
     for page, count in sorted(pages.items()):
         story.say(f"{count:3d} x {page}")
     before = connections(lab)
     story.say(f"wrk: 16 clients for {_WRK_SECONDS} s, a connection for each request")
-    command = ["wrk", "-t1", "-c16", f"-d{_WRK_SECONDS}s", *_CLOSE, URL]
+    command = ["wrk", "-t1", "-c16", f"-d{_WRK_SECONDS}s", *_CLOSE, url]
     done = namespaces.run(lab.topology.namespace("client"), command, timeout=_WRK_SECONDS + 10)
     rate, total = _REQUESTS_PER_SECOND.search(done.stdout), _TOTAL_REQUESTS.search(done.stdout)
     if rate is None or total is None:
@@ -268,7 +267,7 @@ def _told(story: Story, topology: Topology, options: argparse.Namespace) -> int:
     if options.keep:
         option = "" if options.name == DEFAULT_NAME else f" --name {options.name}"
         run_dir = LabFolder(options.name).places("lb1").run
-        print("\n" + NEXT.format(shoal=shoal_command(), option=option, url=URL, run_dir=run_dir))
+        print("\n" + NEXT.format(shoal=shoal_command(), option=option, url=topology.url, run_dir=run_dir))
     return 0 if all(each.held for each in story.findings) else 1
 
 

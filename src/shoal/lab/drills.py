@@ -290,6 +290,7 @@ def run_once(
         lab.wait_healthy()
     return Run(
         target=target,
+        vip=lab.topology.vip,
         injected=injected,
         began=began,
         mended=mended,

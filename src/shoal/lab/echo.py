@@ -10,7 +10,7 @@ import contextlib
 import selectors
 import socket
 
-from shoal.lab.watcher import become_realtime
+from shoal.lab.watcher import become_realtime, family_of
 
 PRIORITY = 20
 _RECEIVE = 4096
@@ -24,9 +24,11 @@ class Echo:
         self._prefix = name.encode() + b" "
         self._selector = selectors.DefaultSelector()
         self._partial: dict[socket.socket, bytes] = {}
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = family_of(address)
+        self.udp = socket.socket(family, socket.SOCK_DGRAM)
         self.udp.bind((address, port))
-        self.listener = socket.create_server((address, self.udp.getsockname()[1]), backlog=1024)
+        own = (address, self.udp.getsockname()[1])
+        self.listener = socket.create_server(own, family=family, backlog=1024)
         for sock in (self.udp, self.listener):
             sock.setblocking(False)
             self._selector.register(sock, selectors.EVENT_READ)

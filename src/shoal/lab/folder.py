@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.errors import NotFoundError, UnavailableError
+from shoal.lab.networks import Family
 from shoal.lab.topology import Topology
 from shoal.model import ForwardingMethod, Hook
 from shoal.system.places import Places
@@ -67,6 +68,7 @@ class LabFolder:
             "real_server_count": topology.real_server_count,
             "forward": topology.forward,
             "hook": topology.hook,
+            "family": topology.family,
         }
         draft = self.marker.with_suffix(".new")
         draft.write_text(json.dumps(plan, indent=2) + "\n")
@@ -84,6 +86,7 @@ class LabFolder:
             real_server_count=plan["real_server_count"],
             forward=ForwardingMethod(plan["forward"]),
             hook=Hook(plan["hook"]),
+            family=Family(plan.get("family", Family.IPV4)),  # an older lab.json has none
         )
 
     def topology(self) -> Topology:

@@ -38,7 +38,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One broadcast ARP question for the VIP and the MAC addresses that answered."""
+    """One question for the VIP, put to its whole network, and the MAC addresses that answered."""
 
     asked: float
     owners: tuple[str, ...]
@@ -58,7 +58,7 @@ def samples_from(rows: Iterable[Sequence[Any]]) -> tuple[Sample, ...]:
 
 
 def questions_from(rows: Iterable[Sequence[Any]]) -> tuple[Question, ...]:
-    """The ARP watcher's document, typed."""
+    """The owners watcher's document, typed."""
     return tuple(Question(asked=row[0], owners=tuple(sorted(row[1]))) for row in rows)
 
 

@@ -13,7 +13,6 @@ from shoal.lab.folder import LabFolder
 from shoal.lab.texts import ECHO_PORT, nginx_config, page
 from shoal.lab.topology import (
     SWITCH,
-    VIP,
     Topology,
     address_commands,
     cable_commands,
@@ -120,21 +119,21 @@ def start_router(folder: LabFolder, topology: Topology, node: str) -> None:
 
 
 def start_real_server(folder: LabFolder, topology: Topology, node: str) -> None:
-    """Start nginx and the echo on a real server. Under direct routing it has the VIP first, and echoes there too."""
+    """Start nginx and the echo on a real server. One that holds the VIP has it first, and echoes there too."""
     home = folder.node(node)
     (home / "www").mkdir(parents=True, exist_ok=True)
     (home / "tmp").mkdir(exist_ok=True)
     (home / "www" / "index.html").write_text(page(node))
     (home / "www" / "1k").write_bytes(b"x" * _SMALL_FILE)
     config = home / "nginx.conf"
-    config.write_text(nginx_config(home))
+    config.write_text(nginx_config(home, family=topology.family))
     namespace, log = topology.namespace(node), folder.log(node)
     nginx = ["nginx", "-p", str(home), "-e", str(home / "nginx.log"), "-c", str(config)]
     namespaces.start(namespace, nginx, log=log, environment=environment())
     addresses = [topology.address(node)]
-    if topology.is_direct:
+    if topology.layout.holds_vip:
         _hold_virtual_address(folder, topology, node)
-        addresses.append(VIP)
+        addresses.append(topology.vip)
     for address in addresses:
         echo = [sys.executable, "-m", "shoal.lab.echo", "--name", node]
         echo += ["--address", str(address), "--port", str(ECHO_PORT)]
@@ -151,7 +150,7 @@ def _hold_virtual_address(folder: LabFolder, topology: Topology, node: str) -> N
         "realserver",
         "apply",
         "--vip",
-        str(VIP),
+        str(topology.vip),
         "--run-dir",
         run_dir,
     ]

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,16 @@ from shoal.lab import namespaces
 from shoal.lab.cluster import Lab
 from shoal.lab.evidence import Observation
 from shoal.lab.measure import questions_from, samples_from
+from shoal.lab.networks import Bridge
 from shoal.lab.nodes import environment
 from shoal.lab.texts import ECHO_PORT, HTTP_PORT
-from shoal.lab.topology import PUBLIC, SWITCH, VIP, Bridge
+from shoal.lab.topology import SWITCH
 
 CONNECTIONS = 20
 _LINE_INTERVAL = 0.05
 _QUESTION_INTERVAL = 0.005
 _REQUEST_INTERVAL = 0.01
-_FIRST_SENDER: IPv4Address = PUBLIC[240]
+_FIRST_SENDER_HOST = 240
 _START_LIMIT = 5.0
 _END_LIMIT = 10.0
 
@@ -50,9 +50,11 @@ class Watch:
 
 def watcher_commands(lab: Lab, *, interval: float, requests: bool) -> dict[str, tuple[str, list[str]]]:
     """Node and arguments of each watcher, by name."""
-    vip = ["--address", str(VIP)]
+    topology = lab.topology
+    vip = ["--address", str(topology.vip)]
     line = ["--count", str(CONNECTIONS), "--interval", str(_LINE_INTERVAL)]
-    asker = ["--interface", str(Bridge.PUBLIC), *vip, "--first-sender", str(_FIRST_SENDER)]
+    first_sender = topology.networks.host(Bridge.PUBLIC, _FIRST_SENDER_HOST).ip
+    asker = ["--interface", str(Bridge.PUBLIC), *vip, "--first-sender", str(first_sender)]
     commands = {
         "probe": ("client", [*vip, "--port", str(ECHO_PORT), "--interval", str(interval)]),
         "connections": ("client", [*vip, "--port", str(ECHO_PORT), *line]),

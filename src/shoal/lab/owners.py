@@ -1,4 +1,5 @@
-"""Who owns the VIP, as the network sees it: asks by broadcast ARP every few milliseconds, notes who answers.
+"""Who owns the VIP, as the network sees it: asks by ARP or neighbour solicitation every few
+milliseconds, notes who answers.
 
     python -m shoal.lab.owners --interface br-public --address VIP --first-sender IP --interval 0.005 \\
         --output FILE
@@ -10,28 +11,24 @@ seconds.
 """
 
 import contextlib
-import socket
 import time
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import Any
 
-from shoal.lab import arp
+from shoal.lab.claims import Claim, Listener, question
 from shoal.lab.watcher import arguments, become_realtime, longest_life, say_ready, wait_readable, write
+from shoal.model import Address
 
 SENDERS = 8
 _LINGER = 0.05  # seconds for the last answers
-_RECEIVE = 2048
 
 
 class Asker:
     """Asks and attributes answers. ``questions`` is what the result holds."""
 
-    def __init__(self, interface: str, *, address: IPv4Address, first_sender: IPv4Address) -> None:
-        self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(arp.ETHERTYPE))
-        self.sock.bind((interface, arp.ETHERTYPE))
-        self.sock.setblocking(False)
+    def __init__(self, interface: str, *, address: Address, first_sender: Address) -> None:
+        self.listener = Listener(interface, version=address.version)
         self.questions: list[list[Any]] = []
-        self._mac: bytes = self.sock.getsockname()[4]
         self._address = address
         self._first_sender = first_sender
 
@@ -40,27 +37,23 @@ class Asker:
         sender = self._first_sender + len(self.questions) % SENDERS
         self.questions.append([time.monotonic(), []])
         with contextlib.suppress(BlockingIOError):
-            self.sock.send(arp.request(mac=self._mac, sender=sender, target=self._address))
+            self.listener.sock.send(question(mac=self.listener.mac, sender=sender, target=self._address))
 
     def receive(self) -> None:
         """Note every answer that is there."""
-        while True:
-            try:
-                frame = arp.decode(self.sock.recv(_RECEIVE))
-            except BlockingIOError:
-                return
-            if frame is not None and frame.operation == arp.REPLY and frame.sender == self._address:
-                self._note(frame)
+        for claim in self.listener.claims():
+            if claim.asker is not None and claim.address == self._address:
+                self._note(claim, asker=claim.asker)
 
-    def _note(self, frame: arp.ArpFrame) -> None:
+    def _note(self, claim: Claim, *, asker: Address) -> None:
         """Put an answer down to the latest question that came from the address it is for."""
-        turn = int(frame.target) - int(self._first_sender)
+        turn = int(asker) - int(self._first_sender)
         if not 0 <= turn < SENDERS:
             return
         latest = len(self.questions) - 1
         index = latest - (latest - turn) % SENDERS
-        if index >= 0 and frame.sender_mac not in self.questions[index][1]:
-            self.questions[index][1].append(frame.sender_mac)
+        if index >= 0 and claim.mac not in self.questions[index][1]:
+            self.questions[index][1].append(claim.mac)
 
 
 def run(asker: Asker, *, interval: float) -> None:
@@ -72,7 +65,7 @@ def run(asker: Asker, *, interval: float) -> None:
         if now >= due:
             asker.ask()
             due = max(due + interval, now + interval / 2)
-        _, ended = wait_readable([asker.sock], seconds=due - time.monotonic())
+        _, ended = wait_readable([asker.listener.sock], seconds=due - time.monotonic())
         asker.receive()
     time.sleep(_LINGER)
     asker.receive()
@@ -82,13 +75,13 @@ def main() -> None:
     """Run as a program."""
     options = arguments(
         __doc__ or "",
-        {"interface": str, "address": IPv4Address, "first-sender": IPv4Address, "interval": float},
+        {"interface": str, "address": ip_address, "first-sender": ip_address, "interval": float},
     )
     asker = Asker(options.interface, address=options.address, first_sender=options.first_sender)
     become_realtime()
     say_ready()
     run(asker, interval=options.interval)
-    asker.sock.close()
+    asker.listener.close()
     write(options.output, asker.questions)
 
 

@@ -11,7 +11,15 @@ import struct
 import time
 from typing import Any
 
-from shoal.lab.watcher import arguments, become_realtime, longest_life, say_ready, wait_readable, write
+from shoal.lab.watcher import (
+    arguments,
+    become_realtime,
+    family_of,
+    longest_life,
+    say_ready,
+    wait_readable,
+    write,
+)
 
 SOURCES = 16
 ANSWER_LIMIT = 1.0  # seconds; what is not answered by then is lost
@@ -65,7 +73,7 @@ class Prober:
 
 
 def _connected(address: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock = socket.socket(family_of(address), socket.SOCK_DGRAM)
     sock.setblocking(False)
     sock.connect((address, port))
     return sock

@@ -91,12 +91,21 @@ def drill(document: Mapping[str, Any]) -> str:
             f"{run['lost']} of {run['sent']}",
             str(run["connections_broken"]),
             f"{run['two_owners_ms']:g}",
-            str(run["garps"]),
+            str(run["announcements"]),
             "-" if run["detection_ms"] is None else f"{run['detection_ms']:g}",
         )
         for number, run in enumerate(document["each"], 1)
     ]
-    header = ("run", "node", "outage ms", "probes lost", "broken", "two owners ms", "GARPs", "detected ms")
+    header = (
+        "run",
+        "node",
+        "outage ms",
+        "probes lost",
+        "broken",
+        "two owners ms",
+        "announced",
+        "detected ms",
+    )
     outage, two = document["outage_ms"], document["two_owners_ms"]
     lines = [
         f"{document['drill']}: {document['runs']} runs",
@@ -111,7 +120,7 @@ def drill(document: Mapping[str, Any]) -> str:
     return table(rows, header=header) + "\n\n" + "\n".join(lines)
 
 
-_DRILL_HEADER = ("drill", "runs", "outage ms", "lost", "broken TCP", "two owners ms", "GARPs", "promise")
+_DRILL_HEADER = ("drill", "runs", "outage ms", "lost", "broken TCP", "two owners ms", "announced", "promise")
 
 
 def _drill_rows(documents: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
@@ -123,7 +132,7 @@ def _drill_rows(documents: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]
             f"{found['probes_lost']} of {found['probes_sent']}",
             f"{found['connections_broken']} of {found['connections']}",
             f"{found['two_owners_ms']['median']:.0f} / {found['two_owners_ms']['max']:.0f}",
-            str(found["garps"]),
+            str(found["announcements"]),
             "; ".join(promise.says for promise in PROMISES[str(found["drill"])])
             + ("" if not broken_by(found) else ": NOT KEPT"),
         )
@@ -152,7 +161,7 @@ def drills_page(documents: Sequence[Mapping[str, Any]], *, machine: str) -> str:
         "silence on all paths). A client sends a datagram through the VIP every 2 ms from 16 ports;",
         "the outage is the longest time from a lost one to the next that was answered. Twenty TCP connections",
         "exchange a line every 50 ms; without connection synchronisation they break when the routers change places.",
-        "Two owners: the time in which two routers answered the same ARP request for the VIP. Figures are",
+        "Two owners: the time in which two routers answered the same question (ARP, ND) for the VIP. Figures are",
         "median / maximum over the runs, each begun at a random moment.",
         "",
         "| " + " | ".join(_DRILL_HEADER) + " |",

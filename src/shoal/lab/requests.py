@@ -8,8 +8,10 @@ are CLOCK_MONOTONIC seconds.
 
 import socket
 import time
+from ipaddress import ip_address
 from typing import Any
 
+from shoal.lab.networks import literal
 from shoal.lab.watcher import arguments, longest_life, say_ready, wait_readable, write
 
 TIMEOUT = 1.0
@@ -18,7 +20,7 @@ _RECEIVE = 8192
 
 def get(address: str, port: int) -> tuple[str, str]:
     """One GET of ``/``: the body's first line, or what went wrong."""
-    question = f"GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode()
+    question = f"GET / HTTP/1.1\r\nHost: {literal(ip_address(address))}\r\nConnection: close\r\n\r\n".encode()
     answer = b""
     try:
         with socket.create_connection((address, port), timeout=TIMEOUT) as sock:

@@ -8,7 +8,8 @@ from typing import Any
 from shoal.lab import measure
 from shoal.lab.evidence import JournalLine, Observation
 from shoal.lab.picture import Mark, View
-from shoal.lab.topology import VIP, Topology
+from shoal.lab.topology import Topology
+from shoal.model import Address
 
 _BEFORE = 0.3  # seconds of a picture before the fault
 _AFTER = 0.7  # and after the last thing worth seeing
@@ -27,6 +28,7 @@ class Run:
     """
 
     target: str
+    vip: Address
     injected: float
     began: float
     mended: float
@@ -41,7 +43,7 @@ class Run:
 
     @property
     def questions(self) -> tuple[measure.Question, ...]:
-        """The ARP questions until the repair."""
+        """The questions for the VIP until the repair."""
         return tuple(question for question in self.observation.questions if question.asked < self.mended)
 
     @property
@@ -77,7 +79,7 @@ def each(run: Run) -> dict[str, Any]:
         "connections_broken": len(run.broken()),
         "broken_because": _reasons(run),
         "two_owners_ms": measure.milliseconds(measure.owned_twice(run.questions)),
-        "garps": _garps(run),
+        "announcements": _announcements(run),
         "moves": run.moves,
         "detection_ms": None,
         "repair": {
@@ -96,9 +98,9 @@ def _reasons(run: Run) -> dict[str, int]:
     return dict(Counter(str(row["broken"]) for row in run.broken()))
 
 
-def _garps(run: Run) -> int:
+def _announcements(run: Run) -> int:
     return sum(
-        address == str(VIP) and run.injected <= heard < run.mended
+        address == str(run.vip) and run.injected <= heard < run.mended
         for heard, _, address in run.observation.announcements
     )
 
@@ -117,7 +119,7 @@ def document(drill: str, runs: Sequence[Run]) -> dict[str, Any]:
         "connections": sum(len(run.observation.connections) for run in runs),
         "connections_broken": sum(line["connections_broken"] for line in lines),
         "two_owners_ms": measure.spread([line["two_owners_ms"] for line in lines]),
-        "garps": sum(line["garps"] for line in lines),
+        "announcements": sum(line["announcements"] for line in lines),
         "moves": sum(line["moves"] for line in lines),
         "detection_ms": measure.spread(detections),
         "disturbed": sum(run.is_disturbed for run in runs),

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from shoal.lab.topology import GATEWAY, VIP, Topology
+from shoal.lab.networks import NETWORKS, Family
+from shoal.lab.topology import Topology
+from shoal.model import endpoint
 
 ECHO_PORT = 7
 HTTP_PORT = 80
@@ -11,7 +13,7 @@ CLUSTER_NAME = "lab"
 _VIRTUAL_SERVER = """\
 [[virtual_servers]]
 name = "{name}"
-listen = ["{vip}:{port}/{protocol}"]
+listen = ["{endpoint}/{protocol}"]
 scheduler = "rr"
 method = "{method}"
 real_servers = [
@@ -27,8 +29,7 @@ def _virtual_server(topology: Topology, name: str, *, port: int, protocol: str, 
     )
     return _VIRTUAL_SERVER.format(
         name=name,
-        vip=VIP,
-        port=port,
+        endpoint=endpoint(topology.vip, port),
         protocol=protocol,
         method=topology.forward,
         real_servers=real_servers,
@@ -49,7 +50,7 @@ def cluster_config(topology: Topology, *, key: str) -> str:
         (
             f'serial = 1\n\n[cluster]\nname = "{CLUSTER_NAME}"\nkey = "{key}"\n',
             '[paths.public]\ninterface = "eth0"\n',
-            f'[paths.private]\ninterface = "eth1"\ngateway = "{GATEWAY}"\n',
+            f'[paths.private]\ninterface = "eth1"\ngateway = "{topology.gateway}"\n',
             routers,
             f'[dataplane]\nhook = "{topology.hook}"\n',
             _virtual_server(topology, "www", port=HTTP_PORT, protocol="tcp", monitor=http_monitor),
@@ -64,7 +65,7 @@ def page(node: str) -> str:
     return f"real server {node}\n"
 
 
-def nginx_config(folder: Path) -> str:
+def nginx_config(folder: Path, *, family: Family) -> str:
     """A configuration for Debian's nginx that reads and writes in ``folder`` only."""
     temporary = "".join(
         f"  {kind}_temp_path {folder}/tmp;\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -80,7 +81,7 @@ http {{
   default_type text/plain;
   keepalive_requests 1000000;
   server {{
-    listen {HTTP_PORT} backlog=4096;
+    listen {NETWORKS[family].listen}:{HTTP_PORT} backlog=4096;
     root {folder}/www;
     index index.html;
     location = /health {{ return 200 "ok\\n"; }}

@@ -1,49 +1,61 @@
 """What a lab consists of: nodes, namespaces, links and addresses. Pure: nothing is created here."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from shoal.errors import ConfigError, NotFoundError
-from shoal.model import ForwardingMethod, Hook
+from shoal.lab.networks import NETWORKS, Bridge, Family, Networks, literal
+from shoal.model import Address, ForwardingMethod, Hook, Interface
 
 DEFAULT_NAME = "shoal"
-PUBLIC = IPv4Network("10.210.0.0/24")
-PRIVATE = IPv4Network("10.211.0.0/24")
-VIP = PUBLIC[100]
-GATEWAY = IPv4Interface((PRIVATE[1], PRIVATE.prefixlen))
 SWITCH = "net"  # the node that holds both bridges
 MOST_ROUTERS = 8
 MOST_REAL_SERVERS = 64
+_GATEWAY_HOST = 1
+_VIP_HOST = 100
 _CLIENT_HOST = 10
 _FIRST_ROUTER_HOST = 11
 _FIRST_REAL_SERVER_HOST = 21
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 
 
-class Bridge(StrEnum):
-    """The two networks of the lab, each a bridge in the switch's namespace."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How real servers stand under a forwarding method.
 
-    PUBLIC = "br-public"
-    PRIVATE = "br-private"
+    They are on the network ``bridge``. ``behind_gateway``: their way out is the routers' floating gateway.
+    ``holds_vip``: they have the VIP themselves, and answer the client in its name past the routers.
+    """
 
-    @property
-    def path(self) -> str:
-        """The name of the cluster's path over this network."""
-        return self.removeprefix("br-")
+    bridge: Bridge
+    behind_gateway: bool = False
+    holds_vip: bool = False
+
+
+LAYOUTS: Mapping[ForwardingMethod, Layout] = {
+    ForwardingMethod.NAT: Layout(bridge=Bridge.PRIVATE, behind_gateway=True),
+    ForwardingMethod.DR: Layout(bridge=Bridge.PUBLIC, holds_vip=True),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """One cable: ``interface`` in a node, ``switch_port`` at the other end, on ``bridge``."""
+    """One cable: ``interface`` in a node, ``switch_port`` at the other end, on ``bridge``.
+
+    ``addresses`` are the node's on it, the one of the network first.
+    """
 
     node: str
     interface: str
     bridge: Bridge
-    address: IPv4Interface
+    addresses: tuple[Interface, ...]
     mac: str
+
+    @property
+    def address(self) -> Interface:
+        """The node's address in the network."""
+        return self.addresses[0]
 
     @property
     def switch_port(self) -> str:
@@ -60,6 +72,7 @@ class Topology:
     real_server_count: int = 3
     forward: ForwardingMethod = ForwardingMethod.NAT
     hook: Hook = Hook.AUTO
+    family: Family = Family.IPV4
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -68,15 +81,39 @@ class Topology:
                 problem=f"{self.name!r} is not a lab's name",
                 fix="use up to 20 of a-z, 0-9 and -, a letter first",
             )
-        if self.forward is ForwardingMethod.TUNNEL:
-            raise ConfigError(where="--forward", problem="the lab has no tunnels yet", fix="use nat or dr")
+        if self.forward not in LAYOUTS:
+            raise ConfigError(
+                where="--forward",
+                problem=f"the lab cannot show {self.forward} yet",
+                fix=f"use one of {', '.join(LAYOUTS)}",
+            )
         _check_count("--routers", self.router_count, most=MOST_ROUTERS)
         _check_count("--real-servers", self.real_server_count, most=MOST_REAL_SERVERS)
 
     @property
-    def is_direct(self) -> bool:
-        """Whether the real servers stand beside the client and answer it past the routers."""
-        return self.forward is ForwardingMethod.DR
+    def layout(self) -> Layout:
+        """How the real servers stand."""
+        return LAYOUTS[self.forward]
+
+    @property
+    def networks(self) -> Networks:
+        """The networks of the lab's family."""
+        return NETWORKS[self.family]
+
+    @property
+    def vip(self) -> Address:
+        """The virtual address."""
+        return self.networks.host(Bridge.PUBLIC, _VIP_HOST).ip
+
+    @property
+    def gateway(self) -> Interface:
+        """The floating gateway of the private network."""
+        return self.networks.host(Bridge.PRIVATE, _GATEWAY_HOST)
+
+    @property
+    def url(self) -> str:
+        """Where the client finds the web servers."""
+        return f"http://{literal(self.vip)}/"
 
     @property
     def routers(self) -> tuple[str, ...]:
@@ -108,15 +145,14 @@ class Topology:
         if node in self.routers:
             host = _FIRST_ROUTER_HOST + self.routers.index(node)
             return (
-                _port(node, "eth0", Bridge.PUBLIC, host=host),
-                _port(node, "eth1", Bridge.PRIVATE, host=host),
+                self._port(node, "eth0", Bridge.PUBLIC, host=host),
+                self._port(node, "eth1", Bridge.PRIVATE, host=host),
             )
         if node in self.real_servers:
             host = _FIRST_REAL_SERVER_HOST + self.real_servers.index(node)
-            bridge = Bridge.PUBLIC if self.is_direct else Bridge.PRIVATE
-            return (_port(node, "eth0", bridge, host=host),)
+            return (self._port(node, "eth0", self.layout.bridge, host=host),)
         if node == "client":
-            return (_port(node, "eth0", Bridge.PUBLIC, host=_CLIENT_HOST),)
+            return (self._port(node, "eth0", Bridge.PUBLIC, host=_CLIENT_HOST),)
         return ()
 
     def port(self, node: str, bridge: Bridge) -> Port:
@@ -126,7 +162,7 @@ class Topology:
                 return port
         raise NotFoundError(where=f"lab {self.name}", problem=f"{node} has no cable to {bridge}")
 
-    def address(self, node: str) -> IPv4Address:
+    def address(self, node: str) -> Address:
         """The fixed address on a node's first interface."""
         return self.ports(node)[0].address.ip
 
@@ -135,24 +171,22 @@ class Topology:
         macs = {self.port(router, Bridge.PUBLIC).mac: router for router in self.routers}
         return macs.get(mac, mac)
 
+    def _port(self, node: str, interface: str, bridge: Bridge, *, host: int) -> Port:
+        side = 1 if bridge is Bridge.PUBLIC else 2
+        return Port(
+            node=node,
+            interface=interface,
+            bridge=bridge,
+            addresses=self.networks.addresses(bridge, host),
+            mac=f"02:5a:00:00:{side:02x}:{host:02x}",
+        )
+
 
 def _check_count(option: str, count: int, *, most: int) -> None:
     if not 1 <= count <= most:
         raise ConfigError(
             where=option, problem=f"{count} is not between 1 and {most}", fix=f"use 1 to {most}"
         )
-
-
-def _port(node: str, interface: str, bridge: Bridge, *, host: int) -> Port:
-    network = PUBLIC if bridge is Bridge.PUBLIC else PRIVATE
-    side = 1 if bridge is Bridge.PUBLIC else 2
-    return Port(
-        node=node,
-        interface=interface,
-        bridge=bridge,
-        address=IPv4Interface((network[host], network.prefixlen)),
-        mac=f"02:5a:00:00:{side:02x}:{host:02x}",
-    )
 
 
 def switch_commands() -> tuple[str, ...]:
@@ -201,10 +235,19 @@ def node_commands(topology: Topology, node: str) -> tuple[str, ...]:
     """``ip -batch`` lines for the node's own namespace."""
     lines = ["link set lo up"]
     for port in topology.ports(node):
-        lines += [f"addr add {port.address} dev {port.interface}", f"link set {port.interface} up"]
-    if node in topology.real_servers and not topology.is_direct:
-        lines.append(f"route add default via {GATEWAY.ip}")
+        lines += _address_lines(port)
+        lines.append(f"link set {port.interface} up")
+    if node in topology.real_servers and topology.layout.behind_gateway:
+        lines.append(f"route add default via {topology.gateway.ip}")
     return tuple(lines)
+
+
+def _address_lines(port: Port) -> Iterator[str]:
+    """No IPv6 address waits a second for duplicate address detection, nor the kernel's own, which is not made."""
+    if port.address.version == 6:
+        yield f"link set {port.interface} addrgenmode none"
+    for address in port.addresses:
+        yield f"addr add {address} dev {port.interface}" + (" nodad" if address.version == 6 else "")
 
 
 def link_commands(ports: Sequence[Port], *, up: bool) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,18 @@ def become_realtime(priority: int = PRIORITY) -> bool:
     return True
 
 
-def arguments(description: str, options: Mapping[str, type]) -> argparse.Namespace:
+def arguments(description: str, options: Mapping[str, Callable[[str], Any]]) -> argparse.Namespace:
     """Parse the watcher's options, all required, and ``--output``."""
     parser = argparse.ArgumentParser(description=description)
     for name, kind in options.items():
         parser.add_argument(f"--{name}", type=kind, required=True)
     parser.add_argument("--output", type=Path, required=True)
     return parser.parse_args()
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    """The family of a socket for an address."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def say_ready() -> None:

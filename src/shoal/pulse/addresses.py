@@ -1,13 +1,15 @@
 """The floating addresses and the tracked links of this router, in the kernel."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
 from shoal.errors import KernelError
-from shoal.model import Cluster
+from shoal.model import Address, Cluster
 from shoal.pulse.floating import TAG, Changes, Place, Present, acquire, holds_all, release
-from shoal.system.arp import Announcer
-from shoal.system.rtnetlink import Address, Link, Netlink
+from shoal.system import rtnetlink
+from shoal.system.announcer import Announcer
+from shoal.system.rtnetlink import Link, Netlink
+
+_ANNOUNCED_BY = {4: "gratuitous ARP", 6: "unsolicited neighbour advertisements"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class FloatingAddresses:
         links = ((path.name, self._links.get(path.interface)) for path in self._cluster.paths)
         return tuple((name, link is not None and link.up) for name, link in links)
 
-    def all_addresses(self) -> tuple[IPv4Address, ...]:
+    def all_addresses(self) -> tuple[Address, ...]:
         """Every floating address of the configuration."""
         return tuple(floating.address.ip for group in self._cluster.groups for floating in group.addresses)
 
@@ -75,7 +77,7 @@ class FloatingAddresses:
         return self._apply(release(self._present()))
 
     def announce(self) -> int:
-        """One gratuitous ARP for each address on every path; how many frames went out."""
+        """One frame for each address on every path; how many went out."""
         sent = 0
         for path in self._cluster.paths:
             link = self._links.get(path.interface)
@@ -88,6 +90,12 @@ class FloatingAddresses:
             if link is not None and link.up and len(link.mac) == 6:
                 sent += self._announcer.announce(interface=link.name, mac=link.mac, addresses=addresses)
         return sent
+
+    @property
+    def announced_by(self) -> str:
+        """How the addresses are announced, in words."""
+        versions = sorted({address.version for address in self.all_addresses()})
+        return " and ".join(_ANNOUNCED_BY[version] for version in versions)
 
     def close(self) -> None:
         """Close the sockets; addresses stay as they are."""
@@ -120,8 +128,8 @@ class FloatingAddresses:
         )
 
 
-def _tagged(places: tuple[Place, ...]) -> list[Address]:
-    return [Address(index=place.index, address=place.address, protocol=TAG) for place in places]
+def _tagged(places: tuple[Place, ...]) -> list[rtnetlink.Address]:
+    return [rtnetlink.Address(index=place.index, address=place.address, protocol=TAG) for place in places]
 
 
 def _words(places: tuple[Place, ...]) -> tuple[str, ...]:

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+
+from shoal.model import Address, Interface
 
 TAG = 0x53  # IFA_PROTO of every address that Shoal adds (include/uapi/linux/if_addr.h, kernel 5.18)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """An address on an interface (by the interface's index)."""
 
     index: int
-    address: IPv4Interface
+    address: Interface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,6 @@ def holds_all(desired: Iterable[Place], present: Iterable[Present]) -> bool:
     return bool(wanted) and wanted <= ours
 
 
-def _key(place: Place) -> tuple[int, IPv4Address]:
+def _key(place: Place) -> tuple[int, Address]:
     """The prefix length does not matter: the address is answered for either way."""
     return place.index, place.address.ip

@@ -1,10 +1,10 @@
 """The ownership lease, followed through restarts and upgrades of the dataplane that it lives in."""
 
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol
 
+from shoal.model import Address
 from shoal.system.lease import NOT_IN_USE, PIN_NAME
 
 _MISSES_TOLERATED = 3  # checks for which a pin may be absent while a dataplane is replaced
@@ -14,7 +14,7 @@ _EXPIRED = 1
 class OpenLease(Protocol):
     """What pulse needs of a lease (``system/lease.py``)."""
 
-    def set_addresses(self, addresses: Sequence[IPv4Address]) -> None:
+    def set_addresses(self, addresses: Sequence[Address]) -> None:
         """Name the floating addresses that the lease covers."""
 
     def renew(self, until: int) -> None:
@@ -39,7 +39,7 @@ class Ownership:
         self._lease: OpenLease | None = None
         self._inode = 0
         self._misses = 0
-        self._addresses: tuple[IPv4Address, ...] = ()
+        self._addresses: tuple[Address, ...] = ()
         self._until = NOT_IN_USE
         self._handover_until = 0
 
@@ -61,7 +61,7 @@ class Ownership:
         self._misses = 0
         self._reopen(inode)
 
-    def set_addresses(self, addresses: tuple[IPv4Address, ...]) -> None:
+    def set_addresses(self, addresses: tuple[Address, ...]) -> None:
         """The addresses that the lease covers."""
         self._addresses = addresses
         if self._lease is not None:

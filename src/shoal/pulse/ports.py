@@ -4,12 +4,27 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import ip_address
+
+from shoal.model import Address
+from shoal.model import endpoint as spelled
 
 _IP_FREEBIND = 15  # include/uapi/linux/in.h: the fixed address may come after us
+_IPV6_FREEBIND = 78  # include/uapi/linux/in6.h
 _CLASS_SELECTOR_6 = 6 << 5  # network control (RFC 2474)
 _LARGEST = 2048
 _PER_PASS = 512
+_OPTIONS = {
+    socket.AF_INET: (
+        (socket.IPPROTO_IP, socket.IP_TOS, _CLASS_SELECTOR_6),
+        (socket.IPPROTO_IP, _IP_FREEBIND, 1),
+    ),
+    socket.AF_INET6: (
+        (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1),
+        (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _CLASS_SELECTOR_6),
+        (socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +34,7 @@ class Endpoint:
     path: str
     interface: str
     index: int
-    address: IPv4Address
+    address: Address
     port: int
 
 
@@ -44,7 +59,7 @@ class HeartbeatPorts:
                 self._sockets[path] = endpoint, _open(endpoint)
             except OSError as error:
                 problems.append(
-                    f"path {path}: cannot open {endpoint.address}:{endpoint.port}/udp on "
+                    f"path {path}: cannot open {spelled(endpoint.address, endpoint.port)}/udp on "
                     f"{endpoint.interface}: {error.strerror}"
                 )
         return tuple(problems)
@@ -54,27 +69,27 @@ class HeartbeatPorts:
         for path, (_, sock) in self._sockets.items():
             yield path, sock
 
-    def send(self, path: str, address: IPv4Address, datagram: bytes) -> None:
+    def send(self, path: str, address: Address, datagram: bytes) -> None:
         """Send, or lose it: a heartbeat that cannot leave now is worth nothing later."""
         entry = self._sockets.get(path)
         if entry is None:
             return
         endpoint, sock = entry
         with contextlib.suppress(OSError):
-            sock.sendto(datagram, (str(address), endpoint.port))
+            sock.sendto(datagram, _socket_address(endpoint, address))
 
-    def receive(self, path: str) -> tuple[list[tuple[bytes, str]], bool]:
+    def receive(self, path: str) -> tuple[list[tuple[bytes, Address]], bool]:
         """Datagrams and their senders' addresses; and whether the socket is empty now."""
         entry = self._sockets.get(path)
-        datagrams: list[tuple[bytes, str]] = []
+        datagrams: list[tuple[bytes, Address]] = []
         if entry is None:
             return datagrams, True
         for _ in range(_PER_PASS):
             try:
-                datagram, (address, _) = entry[1].recvfrom(_LARGEST)
+                datagram, sender = entry[1].recvfrom(_LARGEST)
             except OSError:  # nothing more, or an error of the network that the next heartbeat shows anyway
                 return datagrams, True
-            datagrams.append((datagram, address))
+            datagrams.append((datagram, ip_address(sender[0].partition("%")[0])))
         return datagrams, False
 
     def close(self) -> None:
@@ -82,14 +97,22 @@ class HeartbeatPorts:
         self.open(())
 
 
+def _socket_address(endpoint: Endpoint, address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
+    """What the socket calls want. A link-local address means nothing without its interface."""
+    if address.version == 6:
+        return str(address), endpoint.port, 0, endpoint.index
+    return str(address), endpoint.port
+
+
 def _open(endpoint: Endpoint) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, endpoint.interface.encode())
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 6)
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _CLASS_SELECTOR_6)
-        sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-        sock.bind((str(endpoint.address), endpoint.port))
+        for level, option, value in _OPTIONS[family]:
+            sock.setsockopt(level, option, value)
+        sock.bind(_socket_address(endpoint, endpoint.address))
     except OSError:
         sock.close()
         raise

@@ -4,7 +4,7 @@ import secrets
 
 from shoal.errors import KernelError
 from shoal.ipc import messages
-from shoal.model import Cluster
+from shoal.model import Address, Cluster
 from shoal.pulse import events
 from shoal.pulse.addresses import Applied, FloatingAddresses
 from shoal.pulse.exchange import Exchange
@@ -71,7 +71,7 @@ class Station:
         self._note_applied(applied, cause)
         return applied.added
 
-    def believe(self, datagram: bytes, *, path: str, address: str) -> tuple[str, Received] | None:
+    def believe(self, datagram: bytes, *, path: str, address: Address) -> tuple[str, Received] | None:
         """The peer that a datagram is from and what it says; None, counted and recorded, when it is refused."""
         peer = self.topology.peer_at(path, address)
         if peer is None:
@@ -149,7 +149,7 @@ class Station:
             self.record("announce.refused", str(error))
             return
         if not command.refresh:
-            self.record("announce.sent", "gratuitous ARP", frames=frames)
+            self.record("announce.sent", self.addresses.announced_by, frames=frames)
 
     def _answer(self, command: events.AnswerFailover) -> None:
         self.liaison.reply(

@@ -1,10 +1,9 @@
 """What pulse takes from a configuration: settings of the election, and who is reached where."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
 from shoal.errors import ConfigError
-from shoal.model import Cluster, Router
+from shoal.model import Address, Cluster, Router
 from shoal.pulse.events import Settings
 
 
@@ -15,7 +14,7 @@ class Topology:
     cluster: Cluster
     router: Router
     settings: Settings
-    addresses: dict[tuple[str, str], IPv4Address]
+    addresses: dict[tuple[str, str], Address]
 
     @property
     def authenticates_like(self) -> tuple[object, ...]:
@@ -23,10 +22,10 @@ class Topology:
         cluster = self.cluster
         return cluster.name, cluster.key, self.settings.peers, self.settings.paths, cluster.dead_time
 
-    def peer_at(self, path: str, address: str) -> str | None:
+    def peer_at(self, path: str, address: Address) -> str | None:
         """The peer whose fixed address on a path this is."""
         for (peer, on_path), known in self.addresses.items():
-            if on_path == path and str(known) == address:
+            if on_path == path and known == address:
                 return peer
         return None
 

@@ -143,6 +143,7 @@ class RealServer:
         return tuple(
             Standing(interface=self._names.get(each.index, ""), address=each.address, tag=each.protocol)
             for each in self._netlink.addresses()
+            if isinstance(each.address, IPv4Interface)
         )
 
     def _delete(self, addresses: Sequence[IPv4Interface]) -> None:

@@ -76,5 +76,10 @@ def find_router(cluster: Cluster, host: Host, *, name: str | None) -> Router:
     return candidates[0]
 
 
+def serves_ipv6(cluster: Cluster) -> bool:
+    """Whether one of the floating addresses is IPv6: then the host must forward IPv6."""
+    return any(each.address.version == 6 for group in cluster.groups for each in group.addresses)
+
+
 def _has_address(router: Router, host: Host) -> bool:
     return any(address in host.addresses for _, address in router.addresses)

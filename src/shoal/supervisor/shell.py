@@ -17,7 +17,7 @@ from shoal.errors import ConfigError, PeerError, ShoalError
 from shoal.ipc.messages import Hello, Message, Record
 from shoal.supervisor.children import ChildCommand, ChildTable, Service, child_table
 from shoal.supervisor.log import Log
-from shoal.supervisor.preflight import Checked
+from shoal.supervisor.preflight import Checked, serves_ipv6
 from shoal.supervisor.restarts import Restarts
 from shoal.system import sysctl
 from shoal.system.atomic import write_atomically
@@ -236,8 +236,9 @@ class Supervisor:
     # -- configuration -----------------------------------------------------------------------------------
 
     def _put_in_force(self, checked: Checked) -> None:
-        interfaces = [path.interface for path in checked.cluster.paths]
-        sysctl.prepare_interfaces(interfaces, memory=self._sysctls)
+        cluster = checked.cluster
+        interfaces = [path.interface for path in cluster.paths]
+        sysctl.prepare_interfaces(interfaces, ipv6=serves_ipv6(cluster), memory=self._sysctls)
         write_atomically(self._service.places.config, checked.text)
 
     def _begin_reload(self, now: float) -> None:

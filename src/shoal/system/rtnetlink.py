@@ -1,4 +1,4 @@
-"""Links and IPv4 addresses by rtnetlink: a small pipelined codec, as 1,000 addresses must move in 20 ms.
+"""Links and addresses by rtnetlink: a small pipelined codec, as 1,000 addresses must move in 20 ms.
 
 Sources: include/uapi/linux/{netlink,rtnetlink,if_link,if_addr}.h.
 """
@@ -7,30 +7,40 @@ import errno
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 
 from shoal.errors import KernelError
+from shoal.model import Interface
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")
 _IFINFO = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 _IFADDR = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
+_ROUTE = struct.Struct("=BB5xBI")  # struct rtmsg: family, destination's length, ..., type, flags
 _ERROR = struct.Struct("=i")
 
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
 _RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR = 20, 21, 22
+_RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
+_RTA_DST, _RTN_LOCAL = 1, 2
 _REQUEST, _ACK, _DUMP, _CREATE, _EXCLUSIVE = 0x1, 0x4, 0x300, 0x400, 0x200
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_INFO_KIND, _IFLA_LINK_NETNSID = 1, 3, 18, 1, 37
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_PROTO = 1, 2, 11
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_PROTO = 1, 2, 6, 11
+_IFA_F_NODAD = 0x02
+_CACHEINFO = struct.Struct("=IIII")  # struct ifa_cacheinfo: preferred, valid, created, updated
+_DEPRECATED_FOR_EVER = _CACHEINFO.pack(0, 0xFFFF_FFFF, 0, 0)
 _IFF_UP, _IFF_LOWER_UP = 0x1, 0x10000
-_RTMGRP_LINK, _RTMGRP_IPV4_IFADDR = 0x1, 0x10
+_RTMGRP_LINK, _RTMGRP_IPV4_IFADDR, _RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
 _TYPE_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 _SO_RCVBUFFORCE = 33
 _RECEIVE_BYTES = 4 << 20
 _DATAGRAM_BYTES = 1 << 18
+_LOCAL_ROUTE_LIMIT = 0.02  # seconds, of a heartbeat interval of 0.1
+_LOCAL_ROUTE_POLL = 0.0002
 _BATCH = 250  # requests per send: their errors together must fit into the receive buffer
 
 
@@ -48,10 +58,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """An IPv4 address on an interface; ``protocol`` is its maker's tag (IFA_PROTO), 0 without one."""
+    """An address on an interface; ``protocol`` is its maker's tag (IFA_PROTO), 0 without one."""
 
     index: int
-    address: IPv4Interface
+    address: Interface
     protocol: int
 
 
@@ -69,14 +79,31 @@ class Netlink:
         return tuple(_parse_link(reply) for kind, reply in replies if kind == _RTM_NEWLINK)
 
     def addresses(self) -> tuple[Address, ...]:
-        """Every IPv4 address of this network namespace."""
-        replies = self._dump(_RTM_GETADDR, _IFADDR.pack(socket.AF_INET, 0, 0, 0, 0))
-        return tuple(_parse_address(reply) for kind, reply in replies if kind == _RTM_NEWADDR)
+        """Every address of this network namespace, IPv4 first."""
+        return tuple(
+            _parse_address(reply)
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for kind, reply in self._dump(_RTM_GETADDR, _IFADDR.pack(family, 0, 0, 0, 0))
+            if kind == _RTM_NEWADDR and reply[0] == family
+        )
 
     def add_addresses(self, addresses: Sequence[Address]) -> tuple[KernelError, ...]:
-        """Add addresses; what the kernel refused, each error naming its address. One that exists is fine."""
+        """Add addresses; what the kernel refused, each error naming its address. One that exists is fine.
+
+        An IPv6 address is there at once, without duplicate address detection: its last owner may still answer. And it
+        is deprecated (RFC 4862 section 5.5.4), so that this host never chooses it as the source of its own packets.
+
+        The kernel makes the local route of an IPv6 address in a work queue (``addrconf_dad_start`` in
+        net/ipv6/addrconf.c); until then it already asks neighbours in the name of the address, and forwards their
+        answers. So this waits for the route, 20 ms at most.
+        """
         flags = _REQUEST | _CREATE | _EXCLUSIVE
-        return self._change(_RTM_NEWADDR, flags, addresses, fine=errno.EEXIST)
+        errors = self._change(_RTM_NEWADDR, flags, addresses, fine=errno.EEXIST)
+        give_up = time.monotonic() + _LOCAL_ROUTE_LIMIT
+        for added in addresses:
+            while not self._is_local(added) and time.monotonic() < give_up:
+                time.sleep(_LOCAL_ROUTE_POLL)  # a real-time process must let the work queue run
+        return errors
 
     def delete_addresses(self, addresses: Sequence[Address]) -> tuple[KernelError, ...]:
         """Delete addresses; what the kernel refused. One that is not there is fine."""
@@ -85,6 +112,19 @@ class Netlink:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+    def _is_local(self, address: Address) -> bool:
+        """Whether the kernel takes packets for an IPv6 address as its own; that of an IPv4 address it always does."""
+        if address.address.version == 4:
+            return True
+        self._sequence += 1
+        packed = address.address.ip.packed
+        body = _ROUTE.pack(socket.AF_INET6, 8 * len(packed), 0, 0) + _attribute(_RTA_DST, packed)
+        self._socket.send(_message(_RTM_GETROUTE, _REQUEST, self._sequence, body))
+        while True:
+            for kind, sequence, reply in _messages(self._socket.recv(_DATAGRAM_BYTES)):
+                if sequence == self._sequence:
+                    return kind == _RTM_NEWROUTE and _ROUTE.unpack_from(reply)[2] == _RTN_LOCAL
 
     def _dump(self, kind: int, body: bytes) -> list[tuple[int, bytes]]:
         self._sequence += 1
@@ -135,10 +175,10 @@ class Netlink:
 
 
 class Subscription:
-    """Tells when links change and when IPv4 addresses vanish. Never blocks."""
+    """Tells when links change and when addresses vanish. Never blocks."""
 
     def __init__(self) -> None:
-        self._socket = _open(groups=_RTMGRP_LINK | _RTMGRP_IPV4_IFADDR)
+        self._socket = _open(groups=_RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR)
         self._socket.setblocking(False)
 
     def fileno(self) -> int:
@@ -183,6 +223,7 @@ def _refusal(verb: str, address: Address, number: int) -> KernelError:
     fixes = {
         errno.EPERM: "run as root (CAP_NET_ADMIN)",
         errno.ENODEV: "the interface is gone; bring it back",
+        errno.EACCES: "IPv6 is off on the interface; set its sysctl disable_ipv6 to 0",
     }
     return KernelError(
         errno=number,
@@ -202,13 +243,13 @@ def _attribute(kind: int, value: bytes) -> bytes:
 
 
 def _address_body(address: Address) -> bytes:
-    packed = address.address.ip.packed
-    return (
-        _IFADDR.pack(socket.AF_INET, address.address.network.prefixlen, 0, 0, address.index)
-        + _attribute(_IFA_LOCAL, packed)
-        + _attribute(_IFA_ADDRESS, packed)
-        + _attribute(_IFA_PROTO, bytes([address.protocol]))
-    )
+    packed, prefix_length = address.address.ip.packed, address.address.network.prefixlen
+    body = _attribute(_IFA_LOCAL, packed) + _attribute(_IFA_ADDRESS, packed)
+    body += _attribute(_IFA_PROTO, bytes([address.protocol]))
+    if address.address.version == 4:
+        return _IFADDR.pack(socket.AF_INET, prefix_length, 0, 0, address.index) + body
+    body += _attribute(_IFA_CACHEINFO, _DEPRECATED_FOR_EVER)
+    return _IFADDR.pack(socket.AF_INET6, prefix_length, _IFA_F_NODAD, 0, address.index) + body
 
 
 def _messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -247,12 +288,13 @@ def _parse_link(body: bytes) -> Link:
 
 
 def _parse_address(body: bytes) -> Address:
-    _, prefix_length, _, _, index = _IFADDR.unpack_from(body)
+    family, prefix_length, _, _, index = _IFADDR.unpack_from(body)
     attributes = dict(_attributes(body, _IFADDR.size))
     local = attributes.get(_IFA_LOCAL) or attributes[_IFA_ADDRESS]
+    interface = IPv4Interface if family == socket.AF_INET else IPv6Interface
     return Address(
         index=index,
-        address=IPv4Interface((IPv4Address(local), prefix_length)),
+        address=interface((local, prefix_length)),
         protocol=attributes.get(_IFA_PROTO, b"\0")[0],
     )
 

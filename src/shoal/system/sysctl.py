@@ -8,6 +8,7 @@ from shoal.errors import ForbiddenError
 from shoal.system.atomic import write_atomically
 
 SYSCTLS = Path("/proc/sys")
+_IPV6 = "net/ipv6/conf"
 NEEDED = {
     "forwarding": "1",
     # a floating address is a secondary of the router's own; should it ever come first, removing it must not take
@@ -16,14 +17,35 @@ NEEDED = {
 }
 
 
-def prepare_interfaces(interfaces: Iterable[str], *, memory: Path) -> None:
-    """Make these interfaces fit for a router, as ``set_remembered`` does."""
+def prepare_interfaces(interfaces: Iterable[str], *, ipv6: bool, memory: Path) -> None:
+    """Make these interfaces fit for a router, as ``set_remembered`` does. ``ipv6``: for that family too."""
     wanted = {
         f"net/ipv4/conf/{interface}/{name}": value
         for interface in interfaces
         for name, value in NEEDED.items()
     }
-    set_remembered(wanted, memory=memory)
+    set_remembered(wanted | (_ipv6_forwarding() if ipv6 else {}), memory=memory)
+
+
+def _ipv6_forwarding() -> dict[str, str]:
+    """What makes this host forward IPv6, in the order of writing.
+
+    Only ``all`` counts for forwarding (``ip6_forward`` in net/ipv6/ip6_output.c). Writing it writes that of every
+    interface, so those are here to be remembered. A host that forwards takes no router advertisements and drops the
+    default routes that it had from them, unless ``accept_ra`` is 2 before it begins
+    (Documentation/networking/ip-sysctl.rst): an interface that took them goes on so.
+    """
+    interfaces = sorted(folder.name for folder in (SYSCTLS / _IPV6).glob("*") if folder.name != "all")
+    taken = [name for name in interfaces if _takes_advertisements(name)]
+    accept = {f"{_IPV6}/{name}/accept_ra": "2" for name in taken}
+    forwarding = {f"{_IPV6}/{name}/forwarding": "1" for name in ("all", *interfaces)}
+    return accept | forwarding
+
+
+def _takes_advertisements(interface: str) -> bool:
+    """Whether an interface takes router advertisements as a host does."""
+    here = values(f"{_IPV6}/{interface}/{name}" for name in ("accept_ra", "forwarding"))
+    return list(here.values()) == ["1", "0"]
 
 
 def set_remembered(wanted: Mapping[str, str], *, memory: Path) -> None:
