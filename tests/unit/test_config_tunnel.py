@@ -108,5 +108,5 @@ def test_what_the_programs_cannot_do_is_known_by_name():
 
 
 def test_a_lab_with_tunnels_is_refused():
-    with pytest.raises(ConfigError, match="no tunnels yet"):
+    with pytest.raises(ConfigError, match="cannot show tunnel yet"):
         Topology(forward=ForwardingMethod.TUNNEL)

@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from shoal.errors import ConfigError
-from shoal.model import GUE_PORT, Encapsulation
+from shoal.model import GUE_PORT, Address, Encapsulation
 from shoal.system.places import Places
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _wanted(
     host: "RealServer",
     *,
     kind: tuple[_VipMethod, Encapsulation, int],
-) -> "tuple[tuple[IPv4Address, ...], tuple[Tunnel, ...]]":
+) -> "tuple[tuple[Address, ...], tuple[Tunnel, ...]]":
     """The virtual addresses and the tunnels; of --vip, ``kind`` says how packets come (to any address of ours)."""
     from shoal.config import load
     from shoal.realserver.tunnels import tunnel, tunnels_of
@@ -149,10 +149,10 @@ def _wanted(
     return found, tunnels_of(cluster, own=own)
 
 
-def _address(text: str) -> IPv4Address:
+def _address(text: str) -> Address:
     try:
-        return IPv4Address(text)
-    except AddressValueError as error:
+        return ip_address(text)
+    except ValueError as error:
         raise ConfigError(where="--vip", problem=str(error), fix="write it like 192.0.2.10") from error
 
 

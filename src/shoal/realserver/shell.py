@@ -1,10 +1,11 @@
 """Make this host a real server by dr or tunnel, look whether it is one, and undo it. All three are idempotent."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import ip_interface
 from pathlib import Path
 
 from shoal.errors import NotFoundError
+from shoal.model import Address, Interface
 from shoal.realserver.decapsulation import Decapsulation
 from shoal.realserver.devices import KernelDevices
 from shoal.realserver.tunnels import (
@@ -27,7 +28,8 @@ from shoal.realserver.wanted import (
     sysctls,
 )
 from shoal.system import sysctl
-from shoal.system.rtnetlink import Address, Netlink
+from shoal.system.rtnetlink import Address as StandingAddress
+from shoal.system.rtnetlink import Netlink
 
 _LOOSE = "2"
 
@@ -43,7 +45,7 @@ class RealServer:
         self._netlink = Netlink()
         self._names = {link.index: link.name for link in self._netlink.links()}
 
-    def apply(self, wanted: Sequence[IPv4Address], tunnels: Sequence[Tunnel] = ()) -> None:
+    def apply(self, wanted: Sequence[Address], tunnels: Sequence[Tunnel] = ()) -> None:
         """Have exactly these virtual addresses, and open exactly these tunnels. Raises KernelError or ForbiddenError.
 
         The sysctls come first, or for a moment this host would answer ARP for the addresses.
@@ -52,17 +54,17 @@ class RealServer:
         sysctl.set_remembered(sysctls(self._interfaces()), memory=self._memory)
         present = self._present()
         self._delete(superfluous(wanted, present))
-        new = [IPv4Interface((address, 32)) for address in missing(wanted, present)]
+        new = [ip_interface((address, address.max_prefixlen)) for address in missing(wanted, present)]
         for error in self._netlink.add_addresses(self._on_loopback(new)):
             raise error
         self._open(wanted, tunnels)
 
-    def check(self, wanted: Sequence[IPv4Address], tunnels: Sequence[Tunnel] = ()) -> tuple[Fault, ...]:
+    def check(self, wanted: Sequence[Address], tunnels: Sequence[Tunnel] = ()) -> tuple[Fault, ...]:
         """What is wrong; empty when everything is right. Changes nothing."""
         found = faults(wanted, self._present(), sysctl.values(sysctls(self._interfaces())))
         return found + self._check_tunnels(wanted, tunnels)
 
-    def opened_by(self, tunnels: Sequence[Tunnel], wanted: Sequence[IPv4Address]) -> dict[Tunnel, str]:
+    def opened_by(self, tunnels: Sequence[Tunnel], wanted: Sequence[Address]) -> dict[Tunnel, str]:
         """``kernel`` (a device of it) or ``ebpf`` for each tunnel whose packets are opened."""
         needed = devices(tunnels, wanted)
         by_kernel = self._devices.opened(needed)
@@ -92,7 +94,7 @@ class RealServer:
         sysctl.restore(self._memory)
         return tuple(gone)
 
-    def own_addresses(self) -> tuple[IPv4Address, ...]:
+    def own_addresses(self) -> tuple[Address, ...]:
         """This host's addresses on its networks."""
         return tuple(each.address.ip for each in self._present() if each.interface != LOOPBACK)
 
@@ -105,7 +107,7 @@ class RealServer:
         names = {each.interface for each in self._present()} - {LOOPBACK}
         return tuple(sorted(names))
 
-    def _open(self, wanted: Sequence[IPv4Address], tunnels: Sequence[Tunnel]) -> None:
+    def _open(self, wanted: Sequence[Address], tunnels: Sequence[Tunnel]) -> None:
         """By the kernel's devices as far as it has them, by our own program else; and let the packets in."""
         by_kernel = self._devices.apply(devices(tunnels, wanted))
         rest = [each for each in tunnels if each not in by_kernel]
@@ -114,7 +116,7 @@ class RealServer:
         loosened = {rp_filter(name): _LOOSE for name in self._strict(tunnels)}
         sysctl.set_remembered(loosened, memory=self._memory)
 
-    def _check_tunnels(self, wanted: Sequence[IPv4Address], tunnels: Sequence[Tunnel]) -> tuple[Fault, ...]:
+    def _check_tunnels(self, wanted: Sequence[Address], tunnels: Sequence[Tunnel]) -> tuple[Fault, ...]:
         opened = self.opened_by(tunnels, wanted)
         idle = list(self._devices.superfluous(devices(tunnels, wanted)))
         if self._decapsulation.openings() - openings(tunnels, wanted):
@@ -143,15 +145,15 @@ class RealServer:
         return tuple(
             Standing(interface=self._names.get(each.index, ""), address=each.address, tag=each.protocol)
             for each in self._netlink.addresses()
-            if isinstance(each.address, IPv4Interface)
+            if not each.address.is_link_local
         )
 
-    def _delete(self, addresses: Sequence[IPv4Interface]) -> None:
+    def _delete(self, addresses: Sequence[Interface]) -> None:
         for error in self._netlink.delete_addresses(self._on_loopback(addresses)):
             raise error
 
-    def _on_loopback(self, addresses: Sequence[IPv4Interface]) -> list[Address]:
+    def _on_loopback(self, addresses: Sequence[Interface]) -> list[StandingAddress]:
         index = next((index for index, name in self._names.items() if name == LOOPBACK), None)
         if index is None:
             raise NotFoundError(where=LOOPBACK, problem="there is no such interface", fix="ip link show")
-        return [Address(index=index, address=address, protocol=TAG) for address in addresses]
+        return [StandingAddress(index=index, address=address, protocol=TAG) for address in addresses]
