@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from shoal.model import Encapsulation
+from shoal.dataplane.ebpf.backend import EbpfDataplane, find_interfaces
+from shoal.dataplane.ebpf.links import Links
+from shoal.model import Encapsulation, Hook
 from shoal.realserver.decapsulation import Decapsulation
 from shoal.realserver.devices import KernelDevices
 from shoal.realserver.tunnels import Device, openings, tunnel
@@ -240,18 +242,18 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def test_apply_check_and_remove_by_address(host: Host, wire: Wire, folder: Path):
     run(f"ip netns exec {host.name} sysctl -qw net.ipv4.conf.eth0.rp_filter=1")
-    tunnel_to = ("--vip", VIP[4], "--method", "tunnel", "--encap", "gre")
+    tunnel_to = ("--vip", VIP[4], "--method", "tunnel", "--encap", "gue")
     before = settings(host)
     assert shoal(host, folder, "check", *tunnel_to).returncode == 1
     for _ in range(2):
         applied = shoal(host, folder, "apply", *tunnel_to, "--json")
         assert applied.returncode == 0, applied.stderr
-    assert json.loads(applied.stdout)["tunnels"] == {f"gre to {HERE[4]}": "ebpf"}
+    assert json.loads(applied.stdout)["tunnels"] == {f"gue to {HERE[4]} port 6080": "ebpf"}
     assert settings(host)[:3] == ["1", "2", "2"]
     assert on_lo(host) == ["127.0.0.1", VIP[4]]
     checked = shoal(host, folder, "check", *tunnel_to)
     assert (checked.returncode, checked.stdout.splitlines()[0]) == (0, "right"), checked.stdout
-    assert "raise the MTU between routers and real servers to 1524" in checked.stdout
+    assert "raise the MTU between routers and real servers to 1532" in checked.stdout
     assert "nothing here opens these packets" in shoal(host, folder, "check", *tunnel_to[:-1], "ipip").stdout
     removed = shoal(host, folder, "remove")
     assert removed.stdout == f"removed: {VIP[4]}, the BPF program\n"
@@ -266,10 +268,8 @@ def test_the_configuration_tells_which_packets_are_opened(host: Host, wire: Wire
     file.write_text(CONFIG)
     try:
         applied = shoal(host, folder, "apply", "-c", str(file), "--json")
-        assert json.loads(applied.stdout)["tunnels"] == {
-            f"gue to {HERE[4]} port 6080": "ebpf",
-            f"ipip to {HERE[4]}": "ebpf",
-        }
+        opened = json.loads(applied.stdout)["tunnels"]
+        assert opened.keys() == {f"gue to {HERE[4]} port 6080", f"ipip to {HERE[4]}"}
         with inside(host.name):
             server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with server:
@@ -299,6 +299,56 @@ def test_a_change_closes_what_is_not_wanted_any_more(host: Host, folder: Path):
     assert shoal(host, folder, "check", "--vip", VIP[4]).returncode == 0
     assert not (folder / "bpf/shoal-realserver").exists()
     shoal(host, folder, "remove")
+
+
+@pytest.mark.parametrize("kind", ["ipip", "gre"])
+def test_whoever_opens_the_packets_the_server_gets_them(host: Host, wire: Wire, folder: Path, kind: str):
+    """A device of the kernel where it has one, else our program; nothing of either is left behind."""
+    before = run(f"ip -n {host.name} -o link show | grep -c shoal- || true")
+    by = ("--vip", VIP[4], "--method", "tunnel", "--encap", kind)
+    applied = shoal(host, folder, "apply", *by, "--json")
+    assert applied.returncode == 0, applied.stderr
+    (how,) = json.loads(applied.stdout)["tunnels"].values()
+    devices = run(f"ip -n {host.name} -o link show").count(" shoal-")
+    assert (how, devices) in (("kernel", 1), ("ebpf", 0))
+    assert shoal(host, folder, "check", *by).returncode == 0
+    with inside(host.name):
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with server:
+        server.bind((VIP[4], 53))
+        server.settimeout(5)
+        question = udp_within(CLIENT[4], VIP[4], (4711, 53), b"question")
+        wire.send(encapsulate(kind, ROUTER[4], HERE[4], question))
+        assert server.recv(100) == b"question"
+    assert shoal(host, folder, "remove").returncode == 0
+    assert run(f"ip -n {host.name} -o link show | grep -c shoal- || true") == before
+
+
+def test_a_router_that_is_a_real_server_too_keeps_its_own_filter(
+    host: Host, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Where the kernel has no TCX both are clsact filters of the same interface."""
+    original = Links.__init__
+    monkeypatch.setattr(
+        Links, "__init__", lambda self, *given, **more: original(self, *given, **more, use_tcx=False)
+    )
+    wanted = openings([tunnel(ip_address(HERE[4]), Encapsulation.IPIP, 0)], [ip_address(VIP[4])])
+    program = Decapsulation(folder / "bpf/realserver")
+
+    def filters() -> int:
+        return run(f"tc -n {host.name} filter show dev eth0 ingress").count("direct-action")
+
+    with inside(host.name):
+        index = {name: number for number, name in socket.if_nameindex()}
+        router = EbpfDataplane.open(folder / "bpf/shoal", max_connections=1024)
+        router.attach(find_interfaces(["eth0"]), Hook.TC)
+        for _ in range(2):
+            program.apply(wanted, interfaces=["eth0"], present=index)
+        assert filters() == 2
+        assert program.remove(index)
+        assert filters() == 1
+        router.remove()
+        assert filters() == 0
 
 
 def test_devices_of_the_kernel_are_made_kept_and_taken_away_and_no_others(host: Host):

@@ -22,6 +22,7 @@ OBJECT = "decapsulate.bpf.o"
 PROGRAM = "shoal_decapsulate"
 OPENING_COUNTS = "opening_counts"
 _OPENINGS = "openings"
+_FILTER_HANDLE = 0x5352  # "SR"; a router's own filter has another, and a host may be both
 
 
 class Decapsulation:
@@ -44,7 +45,7 @@ class Decapsulation:
         self._pins.mkdir(parents=True, exist_ok=True)
         loaded = load(wanted)
         try:
-            links = Links(self._pins, lambda _name: loaded.program(PROGRAM))
+            links = Links(self._pins, lambda _name: loaded.program(PROGRAM), filter_handle=_FILTER_HANDLE)
             links.detach_all_but(interfaces, present=present)
             for interface in find_interfaces(interfaces):
                 links.attach(interface, Hook.TC)
@@ -79,7 +80,7 @@ class Decapsulation:
         """Detach and unpin. ``interfaces`` are those that exist. False: there was nothing."""
         if not self._pins.exists():
             return False
-        Links(self._pins, lambda _name: 0).remove(dict(interfaces))
+        Links(self._pins, lambda _name: 0, filter_handle=_FILTER_HANDLE).remove(dict(interfaces))
         shutil.rmtree(self._pins, ignore_errors=True)
         return True
 

@@ -88,31 +88,42 @@ def _link(pin: Path, program: int, index: int, *, kind: int, flags: int) -> int:
     return 0
 
 
-def _clsact(program: int, index: int) -> None:
+def _clsact(program: int, index: int, *, handle: int) -> None:
     """Attach by a clsact filter of our own handle; an existing one of that handle is replaced in one step."""
     hook = options("bpf_tc_hook", ifindex=index, attach_point=BPF_TC_INGRESS)
     created = lib.bpf_tc_hook_create(hook)
     if created != -errno.EEXIST:
         check(created, problem="cannot create a clsact qdisc")
     opts = options(
-        "bpf_tc_opts", prog_fd=program, handle=FILTER_HANDLE, priority=FILTER_PRIORITY, flags=1
+        "bpf_tc_opts", prog_fd=program, handle=handle, priority=FILTER_PRIORITY, flags=1
     )  # BPF_TC_F_REPLACE
     check(lib.bpf_tc_attach(hook, opts), problem="cannot attach a TC program")
 
 
-def _detach_clsact(index: int) -> None:
+def _detach_clsact(index: int, *, handle: int) -> None:
     hook = options("bpf_tc_hook", ifindex=index, attach_point=BPF_TC_INGRESS)
-    lib.bpf_tc_detach(hook, options("bpf_tc_opts", handle=FILTER_HANDLE, priority=FILTER_PRIORITY))
+    lib.bpf_tc_detach(hook, options("bpf_tc_opts", handle=handle, priority=FILTER_PRIORITY))
 
 
 class Links:
-    """The attachments of one dataplane. ``program`` gives the descriptor of a program by its name."""
+    """The attachments of one dataplane. ``program`` gives the descriptor of a program by its name.
 
-    def __init__(self, pins: Path, program: Callable[[str], int], *, use_tcx: bool = True) -> None:
+    ``filter_handle`` tells this dataplane's clsact filters from those of another on the same interface.
+    """
+
+    def __init__(
+        self,
+        pins: Path,
+        program: Callable[[str], int],
+        *,
+        use_tcx: bool = True,
+        filter_handle: int = FILTER_HANDLE,
+    ) -> None:
         self._folder = pins / LINKS
         self._folder.mkdir(parents=True, exist_ok=True)
         self._program = program
         self._use_tcx = use_tcx
+        self._filter_handle = filter_handle
         self.attachments: list[Attachment] = []
         self.xdp_targets: set[int] = set()
 
@@ -139,7 +150,7 @@ class Links:
             if result != -errno.EINVAL:
                 check(result, problem="cannot attach a TC program", where=interface.name)
                 return "tcx"
-        _clsact(self._program("shoal_tc"), interface.index)
+        _clsact(self._program("shoal_tc"), interface.index, handle=self._filter_handle)
         self._pin("clsact", interface.name).mkdir(exist_ok=True)
         return "clsact"
 
@@ -179,7 +190,7 @@ class Links:
             pin.unlink()
             return
         if (index := interfaces.get(interface_of(pin))) is not None:
-            _detach_clsact(index)
+            _detach_clsact(index, handle=self._filter_handle)
         pin.rmdir()
 
 
