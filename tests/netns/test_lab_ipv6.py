@@ -20,7 +20,7 @@ from support.namespaces import inside
 INTERVAL = 0.002
 
 
-@pytest.fixture(scope="module", params=[ForwardingMethod.NAT])
+@pytest.fixture(scope="module", params=[ForwardingMethod.NAT, ForwardingMethod.DR])
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     topology = Topology(name=f"{NAME}six", forward=request.param, family=Family.IPV6)
     try:
