@@ -248,12 +248,14 @@ def test_apply_check_and_remove_by_address(host: Host, wire: Wire, folder: Path)
     for _ in range(2):
         applied = shoal(host, folder, "apply", *tunnel_to, "--json")
         assert applied.returncode == 0, applied.stderr
-    assert json.loads(applied.stdout)["tunnels"] == {f"gue to {HERE[4]} port 6080": "ebpf"}
+    assert json.loads(applied.stdout)["tunnels"] == {
+        f"gue to {each} port 6080": "ebpf" for each in HERE.values()
+    }
     assert settings(host)[:3] == ["1", "2", "2"]
     assert on_lo(host) == ["127.0.0.1", VIP[4]]
     checked = shoal(host, folder, "check", *tunnel_to)
     assert (checked.returncode, checked.stdout.splitlines()[0]) == (0, "right"), checked.stdout
-    assert "raise the MTU between routers and real servers to 1532" in checked.stdout
+    assert "raise the MTU between routers and real servers to 1552" in checked.stdout
     assert "nothing here opens these packets" in shoal(host, folder, "check", *tunnel_to[:-1], "ipip").stdout
     removed = shoal(host, folder, "remove")
     assert removed.stdout == f"removed: {VIP[4]}, the BPF program\n"
@@ -291,7 +293,7 @@ def test_a_change_closes_what_is_not_wanted_any_more(host: Host, folder: Path):
         return json.loads(applied.stdout)["tunnels"]  # type: ignore[no-any-return]
 
     applied = shoal(host, folder, "apply", "--vip", VIP[4], "--method", "tunnel", "--encap", "gue", "--json")
-    assert opened() == {f"gue to {HERE[4]} port 6080": "ebpf"}
+    assert opened() == {f"gue to {each} port 6080": "ebpf" for each in HERE.values()}
     stale = shoal(host, folder, "check", "--vip", VIP[4])
     assert "the BPF program: it opens packets for no virtual server any more" in stale.stdout
     applied = shoal(host, folder, "apply", "--vip", VIP[4], "--json")

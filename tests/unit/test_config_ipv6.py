@@ -1,11 +1,16 @@
 """IPv6 in the configuration: how it is written, what reaches the cluster, and what must be of one family."""
 
+import contextlib
 from ipaddress import IPv6Address, ip_address, ip_interface
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shoal import config
+from shoal.config import notation
 from shoal.config.load import parse
+from shoal.errors import ConfigError
 from shoal.model import FloatingAddress, Listener, Protocol
 from support.configs import FULL, SMALL, one, problems, swap
 
@@ -156,6 +161,17 @@ def test_a_real_server_of_the_other_family_is_an_error(method: str):
     assert one(text) == ("f:30: virtual_servers[0].real_servers[0]", problem)
 
 
+def test_a_tunnel_carries_either_family_to_either():
+    text = swap(
+        'real_servers = ["[2001', 'method = "tunnel"\nreal_servers = ["10.0.1.23:80", "[2001', text=SIX
+    )
+    text = swap("max_real_servers = 3", "max_real_servers = 4", text=text)
+    text = swap('"[2001:DB8:0::10]:443/tcp"', '"192.0.2.11:80/tcp"', text=text)
+    www = config.parse(text, source="f").virtual_servers[0]
+    assert [each.address.version for each in www.real_servers] == [4, 6]
+    assert [each.address.version for each in www.listeners] == [6, 4]
+
+
 def test_listeners_of_two_families_are_an_error_at_the_later_one():
     text = swap('"[2001:DB8:0::10]:443/tcp"', '"192.0.2.10:443/tcp"', text=SIX)
     assert problems(text) == [
@@ -188,3 +204,20 @@ def test_a_host_header_with_an_ipv6_address_needs_brackets():
             "Put it in brackets: [2001:db8::10].",
         )
     ]
+
+
+ADDRESSES = st.ip_addresses(network="192.0.2.0/24") | st.ip_addresses(network="2001:db8::/32")
+MANGLED = st.text(alphabet="0123456789abcdf:.[]/%tcpe \u0660", max_size=50)
+
+
+@given(ADDRESSES, st.integers(1, 65535), st.sampled_from(Protocol))
+def test_a_listener_is_read_as_it_is_written(address, port, protocol):
+    written = Listener(address=address, port=port, protocol=protocol)
+    assert notation.listener(str(written)) == written
+    assert notation.endpoint(str(written).partition("/")[0]) == (address, port)
+
+
+@given(MANGLED, st.sampled_from([notation.listener, notation.endpoint, notation.gateway, notation.address]))
+def test_whatever_is_written_is_a_value_or_an_error_of_the_configuration(text, reads):
+    with contextlib.suppress(ConfigError):
+        assert reads(text) is not None

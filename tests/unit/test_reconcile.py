@@ -10,6 +10,7 @@ from shoal.dataplane.base import DataplaneState, Destination, Service
 from shoal.ipc.messages import TargetHealth
 from shoal.lvsd.reconcile import desired, health_by_target, target_key
 from shoal.model import ForwardingMethod, Health, Listener, Protocol
+from shoal.nanny.questions import questions
 from support.clusters import cluster
 
 FIRST, SECOND = IPv4Address("10.0.1.21"), IPv4Address("10.0.1.22")
@@ -91,3 +92,28 @@ def test_only_a_server_that_is_up_or_was_serving_and_is_not_known_to_be_down_ser
     state = desired(cluster(), health=health(first, Health.UNKNOWN), actual=actual)
     serves = state.services["www"].destinations[0].available
     assert serves == (first is Health.UP or (first is Health.UNKNOWN and before))
+
+
+SIX = """
+[paths.public]
+interface = "eth0"
+[[virtual_servers]]
+name = "www"
+listen = ["[2001:db8::10]:80/tcp"]
+real_servers = ["[2001:db8:1::21]:80", "[2001:db8:1::22]:80"]
+"""
+
+
+def test_what_nanny_reports_of_an_ipv6_real_server_is_found_again() -> None:
+    asked = cluster(SIX)
+    reported = {
+        (asker.virtual_server, asker.endpoint): Health.UP
+        for askers in questions(asked).values()
+        for asker in askers
+        if asker.real_server == "[2001:db8:1::21]:80"
+    }
+    destinations = desired(asked, health=reported, actual=EMPTY).services["www"].destinations
+    assert [(str(each.address), each.available) for each in destinations] == [
+        ("2001:db8:1::21", True),
+        ("2001:db8:1::22", False),
+    ]

@@ -4,17 +4,17 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from shoal.errors import ConfigError
-from shoal.model import GUE_PORT, Address, Encapsulation
+from shoal.model import GUE_PORT, Encapsulation
 from shoal.system.places import Places
 
 if TYPE_CHECKING:
+    from shoal.model import Address
     from shoal.realserver.shell import RealServer
     from shoal.realserver.tunnels import Tunnel
 
@@ -24,7 +24,7 @@ _DEFAULT = Places()
 _OPENERS = {"kernel": "a device of the kernel", "ebpf": "Shoal's BPF program"}
 _HELP = {
     "config": "Take the virtual addresses from this configuration file.",
-    "vip": "A virtual address; repeat it.",
+    "vip": "A virtual address, IPv4 or IPv6; repeat it.",
     "method": "How packets for --vip reach this host.",
     "encap": "What they travel in, by method tunnel.",
 }
@@ -59,14 +59,14 @@ def apply(
     bpf_dir: BpfDir = _DEFAULT.pins,
     as_json: AsJson = False,
 ) -> None:
-    """Put the virtual addresses on lo, silent in ARP, and open the packets that come in tunnels."""
+    """Put the virtual addresses on lo, unknown to neighbours, and open the packets that come in tunnels."""
     with _this_host(run_dir, bpf_dir) as host:
         wanted, tunnels = _wanted(vip, config, host, kind=(method, encap, encap_port))
         host.apply(wanted, tunnels)
         opened = {str(each): how for each, how in host.opened_by(tunnels, wanted).items()}
         advice = host.advice(tunnels)
     shown = [str(address) for address in wanted]
-    lines = [f"on lo, silent in ARP: {', '.join(shown)}"]
+    lines = [f"on lo, unknown to neighbours: {', '.join(shown)}"]
     lines += [f"opened by {_OPENERS[how]}: {each}" for each, how in opened.items()]
     document = {"virtual_addresses": shown, "tunnels": opened, "advice": advice}
     _print(document, as_json=as_json, text="\n".join([*lines, *advice]))
@@ -149,11 +149,13 @@ def _wanted(
     return found, tunnels_of(cluster, own=own)
 
 
-def _address(text: str) -> Address:
+def _address(text: str) -> "Address":
+    from shoal.config.notation import routable_address
+
     try:
-        return ip_address(text)
-    except ValueError as error:
-        raise ConfigError(where="--vip", problem=str(error), fix="write it like 192.0.2.10") from error
+        return routable_address(text)
+    except ConfigError as error:
+        raise ConfigError(where="--vip", problem=error.problem, fix=error.fix) from error
 
 
 def _print(document: dict[str, Any], *, as_json: bool, text: str) -> None:

@@ -27,9 +27,7 @@ from shoal.realserver.wanted import (
     superfluous,
     sysctls,
 )
-from shoal.system import sysctl
-from shoal.system.rtnetlink import Address as StandingAddress
-from shoal.system.rtnetlink import Netlink
+from shoal.system import rtnetlink, sysctl
 
 _LOOSE = "2"
 
@@ -42,27 +40,31 @@ class RealServer:
         self._memory = memory
         self._decapsulation = Decapsulation(pins)
         self._devices = KernelDevices()
-        self._netlink = Netlink()
+        self._netlink = rtnetlink.Netlink()
         self._names = {link.index: link.name for link in self._netlink.links()}
 
     def apply(self, wanted: Sequence[Address], tunnels: Sequence[Tunnel] = ()) -> None:
         """Have exactly these virtual addresses, and open exactly these tunnels. Raises KernelError or ForbiddenError.
 
-        The sysctls come first, or for a moment this host would answer ARP for the addresses.
+        The sysctls come first, or for a moment this host would answer ARP for the addresses; and they go last.
         """
         self._memory.parent.mkdir(parents=True, exist_ok=True)
-        sysctl.set_remembered(sysctls(self._interfaces()), memory=self._memory)
+        settings = sysctls(wanted, interfaces=self._interfaces())
+        if settings:
+            sysctl.set_remembered(settings, memory=self._memory)
         present = self._present()
         self._delete(superfluous(wanted, present))
-        new = [ip_interface((address, address.max_prefixlen)) for address in missing(wanted, present)]
+        if not settings:
+            sysctl.restore(self._memory)
+        new = [ip_interface(address) for address in missing(wanted, present)]
         for error in self._netlink.add_addresses(self._on_loopback(new)):
             raise error
         self._open(wanted, tunnels)
 
     def check(self, wanted: Sequence[Address], tunnels: Sequence[Tunnel] = ()) -> tuple[Fault, ...]:
         """What is wrong; empty when everything is right. Changes nothing."""
-        found = faults(wanted, self._present(), sysctl.values(sysctls(self._interfaces())))
-        return found + self._check_tunnels(wanted, tunnels)
+        settings = sysctl.values(sysctls(wanted, interfaces=self._interfaces()))
+        return faults(wanted, self._present(), settings) + self._check_tunnels(wanted, tunnels)
 
     def opened_by(self, tunnels: Sequence[Tunnel], wanted: Sequence[Address]) -> dict[Tunnel, str]:
         """``kernel`` (a device of it) or ``ebpf`` for each tunnel whose packets are opened."""
@@ -95,16 +97,21 @@ class RealServer:
         return tuple(gone)
 
     def own_addresses(self) -> tuple[Address, ...]:
-        """This host's addresses on its networks."""
-        return tuple(each.address.ip for each in self._present() if each.interface != LOOPBACK)
+        """This host's addresses on its networks; without link-local IPv6 ones, which no configuration names."""
+        return tuple(
+            each.address.ip
+            for each in self._present()
+            if each.interface != LOOPBACK
+            and not (each.address.version == 6 and each.address.ip.is_link_local)
+        )
 
     def close(self) -> None:
         """Close the socket."""
         self._netlink.close()
 
     def _interfaces(self) -> tuple[str, ...]:
-        """The interfaces on which this host has an address, by name."""
-        names = {each.interface for each in self._present()} - {LOOPBACK}
+        """The interfaces on which this host has an IPv4 address, by name: those where ARP is spoken."""
+        names = {each.interface for each in self._present() if each.address.version == 4} - {LOOPBACK}
         return tuple(sorted(names))
 
     def _open(self, wanted: Sequence[Address], tunnels: Sequence[Tunnel]) -> None:
@@ -145,15 +152,14 @@ class RealServer:
         return tuple(
             Standing(interface=self._names.get(each.index, ""), address=each.address, tag=each.protocol)
             for each in self._netlink.addresses()
-            if not each.address.is_link_local
         )
 
     def _delete(self, addresses: Sequence[Interface]) -> None:
         for error in self._netlink.delete_addresses(self._on_loopback(addresses)):
             raise error
 
-    def _on_loopback(self, addresses: Sequence[Interface]) -> list[StandingAddress]:
+    def _on_loopback(self, addresses: Sequence[Interface]) -> list[rtnetlink.Address]:
         index = next((index for index, name in self._names.items() if name == LOOPBACK), None)
         if index is None:
             raise NotFoundError(where=LOOPBACK, problem="there is no such interface", fix="ip link show")
-        return [StandingAddress(index=index, address=address, protocol=TAG) for address in addresses]
+        return [rtnetlink.Address(index=index, address=address, protocol=TAG) for address in addresses]

@@ -3,6 +3,9 @@
 Every real server has the virtual addresses, so none may answer ARP for them, or clients would find it past the router.
 They stand on lo; ``arp_ignore`` 1 answers only for addresses of the interface that was asked, and ``arp_announce`` 2
 never asks in the name of an address of another interface (Documentation/networking/ip-sysctl.rst of the kernel).
+
+IPv6 needs no setting: neighbour discovery looks for the target only among the addresses of the interface that was
+asked (``ndisc_recv_ns``), and asks in the name of one of its own (``ndisc_solicit``, both net/ipv6/ndisc.c).
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +15,7 @@ from shoal.model import Address, Cluster, ForwardingMethod, Interface, address_o
 
 TAG = 0x52  # IFA_PROTO of the addresses added here; not the router's, which removes what it does not know
 LOOPBACK = "lo"
+_ASKS = {4: "ARP", 6: "neighbour discovery"}
 _ARP = {"arp_ignore": "1", "arp_announce": "2"}
 
 
@@ -48,8 +52,17 @@ def virtual_addresses(cluster: Cluster, *, own: Iterable[Address]) -> tuple[Addr
     return tuple(sorted(found, key=address_order))
 
 
-def sysctls(interfaces: Iterable[str]) -> dict[str, str]:
-    """Names under /proc/sys with their values. The kernel takes the larger of an interface's and ``all``'s."""
+def sysctls(wanted: Iterable[Address], *, interfaces: Iterable[str]) -> dict[str, str]:
+    """Names under /proc/sys with their values; none where no virtual address is IPv4.
+
+    The kernel takes the larger of an interface's and ``all``'s.
+    """
+    if all(address.version == 6 for address in wanted):
+        return {}
+    return _arp_sysctls(interfaces)
+
+
+def _arp_sysctls(interfaces: Iterable[str]) -> dict[str, str]:
     places = ("all", *interfaces)
     return {f"net/ipv4/conf/{place}/{name}": value for place in places for name, value in _ARP.items()}
 
@@ -77,7 +90,7 @@ def faults(
     found += [
         Fault(
             where=f"{each.address.ip} on {each.interface}",
-            problem="a virtual address on a network's interface is answered for by ARP",
+            problem=f"a virtual address on a network's interface is answered for by {_ASKS[each.address.version]}",
             fix=f"ip address del {each.address} dev {each.interface}",
         )
         for each in present
@@ -88,7 +101,7 @@ def faults(
         for address in superfluous(wanted, present)
     ]
     names = [name.split("/")[3] for name in settings]
-    right = sysctls(dict.fromkeys(name for name in names if name != "all"))
+    right = _arp_sysctls(dict.fromkeys(name for name in names if name != "all"))
     found += [
         Fault(
             where=f"sysctl {name.replace('/', '.')}",
