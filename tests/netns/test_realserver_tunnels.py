@@ -310,9 +310,9 @@ def test_whoever_opens_the_packets_the_server_gets_them(host: Host, wire: Wire, 
     by = ("--vip", VIP[4], "--method", "tunnel", "--encap", kind)
     applied = shoal(host, folder, "apply", *by, "--json")
     assert applied.returncode == 0, applied.stderr
-    (how,) = json.loads(applied.stdout)["tunnels"].values()
+    (how,) = set(json.loads(applied.stdout)["tunnels"].values())
     devices = run(f"ip -n {host.name} -o link show").count(" shoal-")
-    assert (how, devices) in (("kernel", 1), ("ebpf", 0))
+    assert (how, devices) in (("kernel", len(HERE)), ("ebpf", 0))
     assert shoal(host, folder, "check", *by).returncode == 0
     with inside(host.name):
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
