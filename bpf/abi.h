@@ -74,6 +74,14 @@ enum shoal_scheduler_flag {
 enum shoal_method {
 	SHOAL_NAT = 0,
 	SHOAL_DR = 1,
+	SHOAL_TUNNEL = 2,
+};
+
+/* What a packet travels in under SHOAL_TUNNEL; the order is that of shoal.model.Encapsulation. */
+enum shoal_encap {
+	SHOAL_IPIP = 0,
+	SHOAL_GUE = 1,
+	SHOAL_GRE = 2,
 };
 
 enum shoal_destination_flag {
@@ -92,6 +100,8 @@ enum shoal_program {
 	SHOAL_PROGRAM_IPV6_LOCAL = 1,	/* the same for frames from a local stack (XDP only) */
 	SHOAL_PROGRAM_OPEN4 = 2,	/* what is not of an established connection */
 	SHOAL_PROGRAM_OPEN6 = 3,
+	SHOAL_PROGRAM_ICMP4 = 4,	/* answers a packet that cannot go on with an ICMP error */
+	SHOAL_PROGRAM_ICMP6 = 5,
 	SHOAL_PROGRAMS = 16,
 };
 
@@ -105,7 +115,8 @@ enum shoal_drop {
 	SHOAL_NO_ROUTE = 5,
 	SHOAL_LEASE_EXPIRED = 6,
 	SHOAL_INTERNAL = 7,
-	SHOAL_DROPS = 8,		/* at most 32: service_counters.drops */
+	SHOAL_PACKET_TOO_BIG = 8,
+	SHOAL_DROPS = 9,		/* at most 32: service_counters.drops */
 };
 
 struct address4 {
@@ -194,6 +205,23 @@ struct destination {
 	__u8 method;			/* enum shoal_method of its new connections */
 	__u8 reserved[3];
 	__u32 reserved_too[2];
+};
+
+/* The outer header of a destination under SHOAL_TUNNEL, by the same number; its own address is the outer destination. */
+struct encapsulation {
+	struct address6 source;		/* the router's towards it; zero: not known */
+	__be16 port;			/* UDP port of SHOAL_GUE */
+	__u8 kind;			/* enum shoal_encap */
+	__u8 family;			/* of the outer header: 4 or 6 */
+	__u8 overhead;			/* bytes in front of the packet */
+	__u8 reserved[3];		/* from the port to here: one store */
+	__u64 reserved_too;
+};
+
+/* The router's own addresses on an interface, by its index: what its ICMP errors come from. Zero: none. */
+struct own_addresses {
+	struct address4 ipv4;
+	struct address6 ipv6;
 };
 
 /* A destination's connections, by the same number: eight to a cache line. */

@@ -52,8 +52,52 @@ static __always_inline void mend_l4_checksum(struct __sk_buff *context, const st
 		bpf_l4_csum_replace(context, offset, 0, rewrite->port_delta, flags);
 }
 
+/* A buffer may hold many segments of one flow; each of them is a packet on the wire. */
+static __always_inline int segments_fit(const struct __sk_buff *context, const struct packet *packet, __u32 mtu)
+{
+	__u32 headers = packet->l4_offset - sizeof(struct ethhdr) + packet->l4_header;
+
+	return context->gso_size && headers + context->gso_size <= mtu;
+}
+
+/* Tells the kernel what kind of header the room is for, so that segments and checksums inside can be dealt with. */
+static __always_inline int make_room(struct __sk_buff *context, const struct encapsulation *e)
+{
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
+
+	flags |= e->family == 4 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+	if (e->kind == SHOAL_GRE)
+		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+	else if (e->kind == SHOAL_GUE)
+		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
+	return !bpf_skb_adjust_room(context, e->overhead, BPF_ADJ_ROOM_MAC, flags);
+}
+
 #include "established.h"
 #include "opening.h"
+#include "pseudo_header.h"
+
+static __always_inline int is_unfinished(const struct __sk_buff *context, const struct packet *packet, __u16 check)
+{
+	return context->gso_size || check == pseudo_header_sum(packet);
+}
+
+static __always_inline long load_bytes(struct __sk_buff *context, __u32 offset, void *to, __u32 length)
+{
+	return bpf_skb_load_bytes(context, offset, to, length);
+}
+
+static __always_inline long cut_frame(struct __sk_buff *context, __u32 length)
+{
+	return bpf_skb_change_tail(context, length, 0);
+}
+
+static __always_inline long put_in_front(struct __sk_buff *context, __u32 length)
+{
+	return bpf_skb_adjust_room(context, length, BPF_ADJ_ROOM_MAC, 0);
+}
+
+#include "icmp.h"
 
 static __always_inline int resolve(const struct route *route)
 {
@@ -69,6 +113,9 @@ static __always_inline int verdict_of(struct __sk_buff *context, int outcome, co
 	case OUTCOME_OPEN:
 		bpf_tail_call(context, &programs_tc, PROGRAM_OPEN);
 		return TC_ACT_OK;
+	case OUTCOME_ANSWER:
+		bpf_tail_call(context, &programs_tc, PROGRAM_ICMP);
+		return TC_ACT_SHOT;
 	case OUTCOME_DROP:
 		return TC_ACT_SHOT;
 	case OUTCOME_SEND:
@@ -130,6 +177,16 @@ int shoal_tc_open(struct __sk_buff *context)
 	struct scratch *scratch = get_scratch();
 
 	return scratch ? verdict_of(context, balance_opening(context, scratch), &scratch->route) : TC_ACT_OK;
+}
+
+SEC("tc")
+int shoal_tc_icmp(struct __sk_buff *context)
+{
+	struct packet packet = {};
+	struct route route = {};
+	int outcome = answer_refused(context, &packet, &route);
+
+	return verdict_of(context, outcome, &route);
 }
 
 char shoal_license[] SEC("license") = "GPL";

@@ -45,9 +45,47 @@ static __always_inline void mend_l4_checksum(struct xdp_md *context, const struc
 	*check = mended;
 }
 
+/* XDP sees every packet by itself. */
+static __always_inline int segments_fit(const struct xdp_md *context, const struct packet *packet, __u32 mtu)
+{
+	return 0;
+}
+
+static __always_inline int make_room(struct xdp_md *context, const struct encapsulation *e)
+{
+	return !bpf_xdp_adjust_head(context, -(int)e->overhead);
+}
+
 #include "established.h"
 #include "opening.h"
 #include "partial_checksum.h"
+
+/* Checksums have been finished where a frame may come from a local stack. */
+static __always_inline int is_unfinished(const struct xdp_md *context, const struct packet *packet, __u16 check)
+{
+	return 0;
+}
+
+static __always_inline long load_bytes(struct xdp_md *context, __u32 offset, void *to, __u32 length)
+{
+	return bpf_xdp_load_bytes(context, offset, to, length);
+}
+
+static __always_inline long cut_frame(struct xdp_md *context, __u32 length)
+{
+	__u64 begin = (__u64)frame_begin(context), end = (__u64)frame_end(context);
+	__u64 present = end - begin;
+
+	barrier_var(present);	/* the verifier wants a difference of pointers before anything else */
+	return bpf_xdp_adjust_tail(context, (int)length - (int)present);
+}
+
+static __always_inline long put_in_front(struct xdp_md *context, __u32 length)
+{
+	return bpf_xdp_adjust_head(context, -(int)length);
+}
+
+#include "icmp.h"
 
 /*
  * A frame that a veth transmits (XDP_TX) lies in its peer's ring for ever unless the peer runs XDP too
@@ -59,6 +97,9 @@ static __always_inline int verdict_of(struct xdp_md *context, int outcome, const
 	case OUTCOME_OPEN:
 		bpf_tail_call(context, &programs_xdp, PROGRAM_OPEN);
 		return XDP_PASS;
+	case OUTCOME_ANSWER:
+		bpf_tail_call(context, &programs_xdp, PROGRAM_ICMP);
+		return XDP_DROP;
 	case OUTCOME_DROP:
 		return XDP_DROP;
 	case OUTCOME_SEND:
@@ -147,6 +188,16 @@ int shoal_xdp_open(struct xdp_md *context)
 	struct scratch *scratch = get_scratch();
 
 	return scratch ? verdict_of(context, balance_opening(context, scratch), &scratch->route) : XDP_PASS;
+}
+
+SEC("xdp")
+int shoal_xdp_icmp(struct xdp_md *context)
+{
+	struct packet packet = {};
+	struct route route = {};
+	int outcome = answer_refused(context, &packet, &route);
+
+	return verdict_of(context, outcome, &route);
 }
 
 char shoal_license[] SEC("license") = "GPL";

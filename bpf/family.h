@@ -6,6 +6,9 @@
 #ifndef SHOAL_FAMILY_H
 #define SHOAL_FAMILY_H
 
+#define AF_IPV4 2		/* AF_INET */
+#define AF_IPV6 10		/* AF_INET6 */
+
 #if SHOAL_FAMILY == 4
 #include "family4.h"
 #elif SHOAL_FAMILY == 6

@@ -3,15 +3,18 @@
 #ifndef SHOAL_FAMILY4_H
 #define SHOAL_FAMILY4_H
 #include <linux/if_ether.h>
+#include <linux/in.h>
 #include <linux/ip.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "abi.h"
 #include "checksum.h"
 
-#define AF_FAMILY 2		/* AF_INET */
+#define PROTOCOL_INSIDE IPPROTO_IPIP	/* what an outer header calls a packet of this family */
+#define AF_FAMILY AF_IPV4
 #define ETHERTYPE bpf_htons(ETH_P_IP)
 #define PROGRAM_OPEN SHOAL_PROGRAM_OPEN4
+#define PROGRAM_ICMP SHOAL_PROGRAM_ICMP4
 
 /* The nouns of this family under their common names. */
 #define ip_address address4
@@ -81,6 +84,11 @@ static __always_inline void age(struct iphdr *ip, __u32 delta)
 {
 	ip->ttl--;
 	ip->check = csum_apply(ip->check, delta + TTL_DELTA);
+}
+
+static __always_inline __u8 traffic_class(const struct iphdr *ip)
+{
+	return ip->tos;
 }
 
 static __always_inline void set_source(struct iphdr *ip, const struct address4 *address)

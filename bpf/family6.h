@@ -3,15 +3,18 @@
 #ifndef SHOAL_FAMILY6_H
 #define SHOAL_FAMILY6_H
 #include <linux/if_ether.h>
+#include <linux/in.h>
 #include <linux/ipv6.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "abi.h"
 #include "checksum.h"
 
-#define AF_FAMILY 10		/* AF_INET6 */
+#define PROTOCOL_INSIDE IPPROTO_IPV6	/* what an outer header calls a packet of this family */
+#define AF_FAMILY AF_IPV6
 #define ETHERTYPE bpf_htons(ETH_P_IPV6)
 #define PROGRAM_OPEN SHOAL_PROGRAM_OPEN6
+#define PROGRAM_ICMP SHOAL_PROGRAM_ICMP6
 
 /* The nouns of this family under their common names. */
 #define ip_address address6
@@ -86,6 +89,11 @@ static __always_inline void ask_for(struct bpf_fib_lookup *fib, const struct add
 static __always_inline void age(struct ipv6hdr *ip, __u32 delta)
 {
 	ip->hop_limit--;
+}
+
+static __always_inline __u8 traffic_class(const struct ipv6hdr *ip)
+{
+	return ip->priority << 4 | ip->flow_lbl[0] >> 4;
 }
 
 static __always_inline void set_source(struct ipv6hdr *ip, const struct address6 *address)

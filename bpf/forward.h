@@ -7,6 +7,8 @@
 #define SHOAL_FORWARD_H
 #include "forward_dr.h"
 #include "forward_nat.h"
+#include "forward_tunnel.h"
+#include "refuse.h"
 
 static __always_inline __u32 service_of(const struct destination *destination)
 {
@@ -36,11 +38,17 @@ static __always_inline enum outcome find_way(SHOAL_CONTEXT *context, struct rout
 		struct way way = { &destination->hop, &destination->hop_tick, &destination->hop_flags,
 				   &destination->hop_mtu };
 
-		return find_route(context, route, &way, now, &packet->source, &rewrite->address, packet->protocol);
+		if (recall_route(route, &way, now))
+			return OUTCOME_SEND;
+		if (c->method == SHOAL_TUNNEL)
+			return find_tunnel(context, route, c->destination, now);
+		return ask_route(context, route, &way, now, &packet->source, &rewrite->address, packet->protocol);
 	}
 	struct way way = { &c->client_hop, &c->client_hop_tick, &c->client_hop_flags, &c->client_hop_mtu };
 
-	return find_route(context, route, &way, now, &rewrite->address, &packet->destination, packet->protocol);
+	if (recall_route(route, &way, now))
+		return OUTCOME_SEND;
+	return ask_route(context, route, &way, now, &rewrite->address, &packet->destination, packet->protocol);
 }
 
 static __always_inline int forward(SHOAL_CONTEXT *context, struct route *route, struct headers *headers,
@@ -49,22 +57,27 @@ static __always_inline int forward(SHOAL_CONTEXT *context, struct route *route, 
 				   const struct settings *table)
 {
 	__u32 number = c->destination;
-	int is_direct = direction == FROM_CLIENT && c->method == SHOAL_DR;
+	int is_whole = direction == FROM_CLIENT && c->method != SHOAL_NAT;	/* nothing of it is rewritten */
 	struct rewrite rewrite = direction == FROM_CLIENT ? rewrite_towards_server(c) : rewrite_towards_client(c);
 
 	if (packet->ttl <= 1)
-		return drop(service_of(destination), SHOAL_TTL_EXCEEDED);
+		return refuse(service_of(destination), SHOAL_TTL_EXCEEDED, 0);
 	int outcome = find_way(context, route, c, destination, &rewrite, packet, direction, now);
 	if (outcome == OUTCOME_DROP)
 		return drop(service_of(destination), SHOAL_NO_ROUTE);
 	if (!can_send(context, route, outcome))
 		return OUTCOME_PASS;
+	if (packet->length > route->mtu && !segments_fit(context, packet, route->mtu))
+		return refuse(service_of(destination), SHOAL_PACKET_TOO_BIG, route->mtu);
 	barrier();
 	if ((READ_ONCE(c->word) ^ word) & 0xffff0000u)
 		return drop(service_of(destination), SHOAL_INTERNAL);	/* it gave way to another meanwhile */
-	advance(c, word, packet->event, is_direct ? FROM_CLIENT_ONLY : direction, now, table);
+	advance(c, word, packet->event, is_whole ? FROM_CLIENT_ONLY : direction, now, table);
 	count_packet(number, direction, packet->length);
-	if (is_direct) {
+	if (is_whole) {
+		if (c->method == SHOAL_TUNNEL)
+			return encapsulate(context, packet, route, number) ?
+				       outcome : (int)drop(service_of(destination), SHOAL_INTERNAL);
 		pass_to_server(headers, &route->hop);
 		return outcome;
 	}

@@ -49,6 +49,7 @@
 TABLE(connection_table, struct bucket, 1024);
 TABLE(destinations, struct destination, 4096);
 TABLE(loads, struct load, 4096);
+TABLE(encapsulations, struct encapsulation, 4096);
 TABLE(services, struct service, 257);
 TABLE(service_configs, struct service_config, 1024);
 TABLE(members, struct member, 8192);
@@ -62,6 +63,7 @@ COUNTERS(service_counters, struct service_counters, 257);
 DICTIONARY(listeners, struct listener_key, struct listener, 4096);
 DICTIONARY(reverses, struct listener_key, struct reverse, 4096);
 DICTIONARY(interfaces, __u32, __u32, 64);
+DICTIONARY(own_addresses, __u32, struct own_addresses, 64);
 CACHE(localities, struct locality_key, struct locality, 16384);
 
 static const __u32 zero;

@@ -44,7 +44,8 @@ static __always_inline enum outcome look_up_route(SHOAL_CONTEXT *context, struct
 		return OUTCOME_DROP;
 	route->hop.ifindex = fib->ifindex;
 	route->flags = interface_flags(fib->ifindex);
-	route->mtu = fib->mtu_result;
+	/* without a neighbour, kernels before 6.3 leave what was asked */
+	route->mtu = fib->mtu_result > 1 ? fib->mtu_result : 0xffff;
 	route->gateway_family = fib->family;
 	__builtin_memcpy(route->gateway, fib->ipv6_dst, sizeof(route->gateway));
 	if (answer == BPF_FIB_LKUP_RET_NO_NEIGH)
@@ -68,30 +69,40 @@ static __always_inline int leads_elsewhere(SHOAL_CONTEXT *context, const struct 
 	return look_up_route(context, &route, &question) != OUTCOME_DROP;
 }
 
-/* The way of a packet of these addresses, from the place where it was remembered or from the kernel. */
-static __always_inline enum outcome find_route(SHOAL_CONTEXT *context, struct route *route, const struct way *way,
-						__u32 now, const struct ip_address *source,
-						const struct ip_address *destination, __u8 protocol)
+/* From the place where a way is remembered; 0 when it is not, or too old. */
+static __always_inline int recall_route(struct route *route, const struct way *way, __u32 now)
 {
-	if (way->hop->ifindex && now - READ_ONCE(*way->tick) < HOP_TICKS) {
-		route->hop = *way->hop;
-		route->flags = *way->flags;
-		route->mtu = *way->mtu;
-		return OUTCOME_SEND;
-	}
+	if (!way->hop->ifindex || now - READ_ONCE(*way->tick) >= HOP_TICKS)
+		return 0;
+	route->hop = *way->hop;
+	route->flags = *way->flags;
+	route->mtu = *way->mtu;
+	return 1;
+}
+
+static __always_inline void remember_route(const struct route *route, const struct way *way, __u32 now)
+{
+	*way->hop = route->hop;
+	*way->flags = route->flags;
+	*way->mtu = route->mtu;
+	WRITE_ONCE(*way->tick, now);
+}
+
+/* The way of a packet of these addresses, from the kernel. */
+static __always_inline enum outcome ask_route(SHOAL_CONTEXT *context, struct route *route, const struct way *way,
+					      __u32 now, const struct ip_address *source,
+					      const struct ip_address *destination, __u8 protocol)
+{
 	struct bpf_fib_lookup question = {
 		.family = AF_FAMILY,
 		.l4_protocol = protocol,
 		.ifindex = ingress_interface(context),
 	};
+
 	ask_for(&question, source, destination);
 	enum outcome outcome = look_up_route(context, route, &question);
-	if (outcome == OUTCOME_SEND) {
-		*way->hop = route->hop;
-		*way->flags = route->flags;
-		*way->mtu = route->mtu;
-		WRITE_ONCE(*way->tick, now);
-	}
+	if (outcome == OUTCOME_SEND)
+		remember_route(route, way, now);
 	return outcome;
 }
 

@@ -4,6 +4,7 @@
 #define SHOAL_OPEN_H
 #include "claim.h"
 #include "ownership.h"
+#include "refuse.h"
 #include "reopen.h"
 #include "schedule.h"
 #include "scratch.h"
@@ -104,7 +105,7 @@ __noinline int open_connection(void)
 	if (!packet->opens)
 		return OUTCOME_PASS;	/* of a connection unknown here: the host resets it */
 	if (packet->ttl <= 1)
-		return drop(service, SHOAL_TTL_EXCEEDED);
+		return refuse(service, SHOAL_TTL_EXCEEDED, 0);
 
 	scratch->request = (struct request){
 		.service = service,

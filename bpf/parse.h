@@ -35,6 +35,7 @@ struct packet {
 	__u8 first_fragment;
 	__u8 ttl;
 	__u8 l4_offset;			/* from the frame's begin */
+	__u8 l4_header;			/* bytes of the TCP or UDP header */
 };
 
 enum parsed {
@@ -67,6 +68,7 @@ static __always_inline int parse_tcp(struct packet *packet, struct headers *head
 	packet->source_port = tcp->source;
 	packet->destination_port = tcp->dest;
 	packet->event = tcp_event_of(tcp);
+	packet->l4_header = tcp->doff * 4;
 	packet->opens = packet->event == TCP_SYN && !tcp->ack && !tcp->fin;
 	return 1;
 }
@@ -85,6 +87,7 @@ static __always_inline int parse_udp(struct packet *packet, struct headers *head
 	packet->source_port = udp->source;
 	packet->destination_port = udp->dest;
 	packet->event = TCP_NO_EVENT;
+	packet->l4_header = sizeof(*udp);
 	packet->opens = 1;
 	return 1;
 }

@@ -8,7 +8,7 @@
  */
 #ifndef SHOAL_PARTIAL_CHECKSUM_H
 #define SHOAL_PARTIAL_CHECKSUM_H
-#include "parse.h"
+#include "pseudo_header.h"
 
 #define CHUNK 512		/* what bpf_csum_diff() takes at once before Linux 6.13 */
 #define CHUNKS 20		/* 10 kB: above any MTU that XDP without frags accepts */
@@ -19,14 +19,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u8[2 * CHUNK]);	/* room for what the verifier thinks possible */
 } checksum_scratch SEC(".maps");
-
-static __always_inline __u32 pseudo_header_sum(const struct packet *packet, __u32 l4_length)
-{
-	__u32 sum = address_sum(&packet->source) + address_sum(&packet->destination) + bpf_htons(packet->protocol) +
-		    bpf_htons(l4_length);
-
-	return csum_fold(sum);
-}
 
 /* Sum of `length` bytes of the frame from `offset`; -1 when they are not there. */
 static __noinline __s64 sum_of_bytes(struct xdp_md *context, __u32 offset, __u32 length)
@@ -66,11 +58,10 @@ static __always_inline void complete_partial_checksum(struct xdp_md *context)
 	if (parse_packet(&packet, &headers, data, end) != PARSED_WHOLE ||
 	    sizeof(struct ethhdr) + packet.length > frame_length(context))
 		return;
-	__u32 l4_length = packet.length - (packet.l4_offset - sizeof(struct ethhdr));
-	__u16 pseudo = pseudo_header_sum(&packet, l4_length);
+	__u16 pseudo = pseudo_header_sum(&packet);
 	if (*headers.check != pseudo)
 		return;
-	__s64 sum = sum_of_bytes(context, packet.l4_offset, l4_length);
+	__s64 sum = sum_of_bytes(context, packet.l4_offset, l4_length(&packet));
 	if (sum < 0)
 		return;
 

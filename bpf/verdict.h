@@ -12,6 +12,7 @@ enum outcome {
 	OUTCOME_SEND,		/* rewritten, to the next hop of struct route */
 	OUTCOME_RESOLVE,	/* rewritten, and the kernel's neighbour layer must find the MAC (TC only) */
 	OUTCOME_OPEN,		/* the open program decides */
+	OUTCOME_ANSWER,		/* dropped, and its sender is told why (icmp.h) */
 };
 
 static __always_inline enum outcome drop(__u32 service, enum shoal_drop reason)

@@ -7,11 +7,13 @@ import contextlib
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 
 from shoal.dataplane.base import Dataplane, Drop
 from shoal.dataplane.fake import FakeDataplane
 from shoal.dataplane.packet import Action, Packet, Verdict
-from support.packet_bench import DROP, PASS, SEND, PacketBench, packet_bench
+from support.outer_headers import encode_outer, open_tunnel
+from support.packet_bench import ANSWER, DROP, PASS, SEND, PacketBench, packet_bench
 from support.packets import INTACT, Damage, decode_packet, encode_packet
 from support.translation import TranslatedDataplane, packet_to_ipv6, verdict_to_ipv4
 
@@ -53,10 +55,11 @@ class FramesUnderTest(DataplaneUnderTest):
             if action is Action.PASS:
                 assert result == frame, "a packet that is not ours was changed"
             return Verdict(action=action, reason=reason)
-        decoded = decode_packet(result)
+        outer, inside = open_tunnel(result)
+        decoded = decode_packet(inside)
         assert decoded.ip_checksum_ok
         assert decoded.l4_checksum_ok
-        return Verdict(action=action, packet=decoded.packet)
+        return Verdict(action=action, packet=replace(decoded.packet, outer=outer))
 
 
 class FakeUnderTest(DataplaneUnderTest):
@@ -90,7 +93,9 @@ class FakeByFramesUnderTest(FramesUnderTest):
     def send_frame(self, frame: bytes) -> tuple[Action, bytes, Drop | None]:
         """Forward the packet that the frame holds."""
         verdict = self._fake.send(decode_packet(frame).packet)
-        result = frame if verdict.packet is None else encode_packet(verdict.packet)
+        result = (
+            frame if verdict.packet is None else encode_outer(encode_packet(verdict.packet), verdict.packet)
+        )
         return verdict.action, result, verdict.reason
 
     def advance(self, seconds: float) -> None:
@@ -157,7 +162,7 @@ def close_benches() -> None:
     _bench.cache_clear()
 
 
-_ACTIONS = {PASS: Action.PASS, DROP: Action.DROP, SEND: Action.FORWARD}
+_ACTIONS = {PASS: Action.PASS, DROP: Action.DROP, ANSWER: Action.DROP, SEND: Action.FORWARD}
 
 DATAPLANES: dict[str, Callable[[], DataplaneUnderTest]] = {
     "fake": FakeUnderTest,

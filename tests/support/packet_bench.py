@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from support.packets import DESTINATION_MAC
 XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT = 0, 2, 7
 PASS, DROP, SEND = "pass", "drop", "send"
+ANSWER = "answer"  # dropped, and an ICMP error to the sender leaves instead
 _VERDICTS = {
     "shoal_xdp": {XDP_PASS: PASS, XDP_DROP: DROP, XDP_TX: SEND, XDP_REDIRECT: SEND},
     "shoal_tc": {TC_ACT_OK: PASS, TC_ACT_SHOT: DROP, TC_ACT_REDIRECT: SEND},
@@ -51,8 +53,17 @@ class PacketBench:
             code, after = run_packet(self.dataplane._loaded.program(self.program), frame)
         verdict = _VERDICTS[self.program][code]
         grown = [drop for drop, count in self._drops().items() if count > before.get(drop, 0)]
-        assert len(grown) == (verdict == DROP), f"verdict {verdict}, counted {grown}"
+        if verdict == SEND and grown:
+            verdict = ANSWER
+        assert len(grown) == (verdict in (DROP, ANSWER)), f"verdict {verdict}, counted {grown}"
         return verdict, after, grown[0] if grown else None
+
+    def send_many(self, frame: bytes, times: int) -> Counter[str]:
+        """How often each verdict came, when a frame is sent over and over as quickly as that goes."""
+        with inside(self.namespace):
+            program = self.dataplane._loaded.program(self.program)
+            codes = Counter(run_packet(program, frame)[0] for _ in range(times))
+        return Counter({_VERDICTS[self.program][code]: count for code, count in codes.items()})
 
     def _drops(self) -> dict[Drop, int]:
         counters = self.dataplane.counters()
@@ -84,6 +95,7 @@ class PacketBench:
         for name in (
             "destinations",
             "loads",
+            "encapsulations",
             "services",
             "service_configs",
             "filter",
@@ -95,7 +107,9 @@ class PacketBench:
             for key, _ in list(dictionary.items()):
                 dictionary.delete(key)
         loaded.counters("service_counters").clear(0)
-        self.dataplane = EbpfDataplane(loaded, self.pins)
+        self.dataplane._own_addresses.close()
+        with inside(self.namespace):
+            self.dataplane = EbpfDataplane(loaded, self.pins)
 
     def reopen(self) -> None:
         """Let go of the dataplane and take it over again."""

@@ -48,6 +48,8 @@ def verdict_to_ipv4(verdict: Verdict) -> Verdict:
         return verdict
     packet = verdict.packet
     back = replace(packet, source=to_ipv4(packet.source), destination=to_ipv4(packet.destination))
+    if packet.outer is not None:
+        back = replace(back, outer=replace(packet.outer, destination=to_ipv4(packet.outer.destination)))
     return replace(verdict, packet=back)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shoal.dataplane.base import DataplaneState, Destination, PutService, RemoveService, Service
 from shoal.dataplane.fake import FakeDataplane
 from shoal.dataplane.plan import plan
-from shoal.model import ForwardingMethod, Listener, Protocol
+from shoal.model import Encapsulation, ForwardingMethod, Listener, Protocol
 
 
 def listener(number: int) -> Listener:
@@ -182,3 +182,21 @@ def test_a_plan_is_deterministic_and_touches_only_what_differs(desired, actual):
 @given(states())
 def test_there_is_nothing_to_do_where_nothing_differs(same):
     assert plan(same, same) == ()
+
+
+def test_an_encapsulation_is_a_difference_only_where_there_is_a_tunnel():
+    gue = replace(destination(21), encap=Encapsulation.GUE, encap_port=5555)
+    by_nat = replace(WWW, destinations=(gue, destination(22)))
+    assert plan(state(by_nat), state(WWW)) == ()
+    by_tunnel = replace(WWW, method=ForwardingMethod.TUNNEL)
+    assert changes(replace(by_tunnel, destinations=by_nat.destinations), by_tunnel) == (
+        "encapsulation of 10.0.1.21:80 ipip -> gue port 5555",
+    )
+
+
+def test_the_port_of_gue_is_no_difference_for_other_encapsulations():
+    by_tunnel = replace(WWW, method=ForwardingMethod.TUNNEL)
+    ported = replace(
+        by_tunnel, destinations=tuple(replace(each, encap_port=5555) for each in WWW.destinations)
+    )
+    assert plan(state(ported), state(by_tunnel)) == ()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shoal.dataplane.base import DataplaneState, Destination, Service
 from shoal.ipc.messages import TargetHealth
 from shoal.lvsd.reconcile import desired, health_by_target, target_key
-from shoal.model import ForwardingMethod, Health, Listener, Protocol
+from shoal.model import Encapsulation, ForwardingMethod, Health, Listener, Protocol
 from shoal.nanny.questions import questions
 from support.clusters import cluster
 
@@ -116,4 +116,20 @@ def test_what_nanny_reports_of_an_ipv6_real_server_is_found_again() -> None:
     assert [(str(each.address), each.available) for each in destinations] == [
         ("2001:db8:1::21", True),
         ("2001:db8:1::22", False),
+    ]
+
+
+def test_encapsulations_are_the_virtual_servers_where_a_real_server_has_none_of_its_own() -> None:
+    first, second = cluster().virtual_servers[0].real_servers
+    tunnelled = replace(
+        cluster().virtual_servers[0],
+        method=ForwardingMethod.TUNNEL,
+        encap=Encapsulation.GUE,
+        encap_port=5555,
+        real_servers=(first, replace(second, encap=Encapsulation.GRE)),
+    )
+    state = desired(replace(cluster(), virtual_servers=(tunnelled,)), health={}, actual=EMPTY)
+    assert [(each.encap, each.outer_port) for each in state.services["www"].destinations] == [
+        (Encapsulation.GUE, 5555),
+        (Encapsulation.GRE, 0),
     ]

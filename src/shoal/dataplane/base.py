@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from shoal.model import Address, Connection, ForwardingMethod, Listener
+from shoal.model import GUE_PORT, Address, Connection, Encapsulation, ForwardingMethod, Listener
+
+_OUTER_HEADER = {4: 20, 6: 40}
+_BEHIND_IT = {Encapsulation.IPIP: 0, Encapsulation.GRE: 4, Encapsulation.GUE: 12}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,7 @@ class Destination:
     ``weight`` 0: no new connections, existing ones go on. ``available`` False (its health is down): the same, and
     UDP flows and unanswered SYNs that were bound to it are scheduled anew, since they would only be lost there.
     ``method`` None: that of its service. A connection keeps the method with which it began.
+    ``encap``, and with gue its UDP port, count under method tunnel alone.
     """
 
     address: Address
@@ -27,11 +31,23 @@ class Destination:
     weight: int
     available: bool = True
     method: ForwardingMethod | None = None
+    encap: Encapsulation = Encapsulation.IPIP
+    encap_port: int = GUE_PORT
 
     @property
     def endpoint(self) -> tuple[Address, int]:
         """Address and port: the identity of a destination within its service."""
         return self.address, self.port
+
+    @property
+    def outer_port(self) -> int:
+        """The UDP port that packets travel to through a tunnel; 0 where there is none."""
+        return self.encap_port if self.encap is Encapsulation.GUE else 0
+
+    @property
+    def overhead(self) -> int:
+        """Bytes in front of a packet on its way through a tunnel."""
+        return _OUTER_HEADER[self.address.version] + _BEHIND_IT[self.encap]
 
     @property
     def takes_new(self) -> bool:
@@ -44,7 +60,8 @@ class Service:
     """A virtual server as the dataplane sees it. ``destinations`` are in the order of the configuration.
 
     The order of ``listeners`` and of ``scheduler_flags`` means nothing. ``method`` is that of the destinations that
-    have none of their own. Under ``dr`` a destination's port is not used: the packet arrives as it was sent.
+    have none of their own. Under ``dr`` and ``tunnel`` a destination's port is not used: the packet arrives as it was
+    sent.
     """
 
     name: str
@@ -57,6 +74,15 @@ class Service:
     def method_of(self, destination: Destination) -> ForwardingMethod:
         """How packets reach one of its destinations."""
         return destination.method or self.method
+
+    def encapsulation_of(self, destination: Destination) -> tuple[Encapsulation, int]:
+        """What packets to one of its destinations travel in, and the UDP port; the usual where that means nothing."""
+        if self.method_of(destination) is not ForwardingMethod.TUNNEL:
+            return Encapsulation.IPIP, GUE_PORT
+        return (
+            destination.encap,
+            destination.encap_port if destination.encap is Encapsulation.GUE else GUE_PORT,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +121,7 @@ class Drop(StrEnum):
     NO_ROUTE = "no_route"
     LEASE_EXPIRED = "lease_expired"
     INTERNAL = "internal"
+    PACKET_TOO_BIG = "packet_too_big"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

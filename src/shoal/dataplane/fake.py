@@ -22,6 +22,7 @@ from shoal.dataplane.base import (
     ServiceCounters,
     Step,
 )
+from shoal.dataplane.fake_ways import Ways
 from shoal.dataplane.packet import PASS, Packet, Verdict, drop, forward
 from shoal.dataplane.tally import Tally
 from shoal.errors import ConfigError
@@ -98,8 +99,7 @@ class FakeDataplane(Dataplane):
         self._held = Counter[int]()
         self._drops: Counter[Drop] = Counter()
         self._tallies: dict[tuple[str, Endpoint], Tally] = {}
-
-    # -- the contract
+        self._ways = Ways()
 
     def actual(self) -> DataplaneState:
         """What is installed."""
@@ -171,8 +171,6 @@ class FakeDataplane(Dataplane):
         self._drops.clear()
         self._held.clear()
 
-    # -- time and packets
-
     def advance(self, now: float) -> None:
         """Let time pass until ``now``; it never goes back."""
         self._now = max(self._now, now)
@@ -207,12 +205,15 @@ class FakeDataplane(Dataplane):
             if isinstance(scheduled, Verdict):
                 return scheduled
             entry = scheduled
-        tally = self._tally(entry.service, entry.real)
+        key = entry.service, entry.real
+        if not self._ways.fits(packet, key, entry.method):
+            return self._drop(entry.service, Drop.PACKET_TOO_BIG)
+        tally = self._tally(*key)
         tally.packets_in += 1
         tally.bytes_in += packet.length
-        if entry.method is ForwardingMethod.DR:
+        if entry.method is not ForwardingMethod.NAT:
             self._step(entry, packet, direction=Direction.INPUT_ONLY)
-            return forward(replace(packet, ttl=packet.ttl - 1))
+            return forward(self._ways.onward(packet, key, entry.method))
         self._step(entry, packet, direction=Direction.INPUT)
         address, port = entry.real
         return forward(replace(packet, destination=address, destination_port=port, ttl=packet.ttl - 1))
@@ -223,14 +224,14 @@ class FakeDataplane(Dataplane):
             return self._drop(entry.service, Drop.FRAGMENT)
         if packet.ttl <= 1:
             return self._drop(entry.service, Drop.TTL_EXCEEDED)
+        if packet.length > self._ways.mtu:
+            return self._drop(entry.service, Drop.PACKET_TOO_BIG)
         tally = self._tally(entry.service, entry.real)
         tally.packets_out += 1
         tally.bytes_out += packet.length
         self._step(entry, packet, direction=Direction.OUTPUT)
         address, port = entry.virtual
         return forward(replace(packet, source=address, source_port=port, ttl=packet.ttl - 1))
-
-    # -- connections
 
     def _find(
         self, client: Client, *, virtual: Endpoint | None = None, real: Endpoint | None = None
@@ -347,8 +348,6 @@ class FakeDataplane(Dataplane):
         self._held[entry.family] -= 1
         self._count(entry, -1)
 
-    # -- services and counters
-
     def _put(self, service: Service) -> None:
         taken = [
             each for each in service.listeners if self._listeners.get(each, service.name) != service.name
@@ -367,6 +366,7 @@ class FakeDataplane(Dataplane):
         if not (scheduler.outlives_changes and installed.scheduler.name == scheduler.name):
             installed.scheduler = scheduler
         installed.service = service
+        self._ways.note(service)
 
     def _remove(self, name: str) -> None:
         """Take a service and its totals away; its connections stay, and stay counted."""

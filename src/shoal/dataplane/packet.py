@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 
 from shoal.dataplane.base import Drop
-from shoal.model import Address, Protocol
+from shoal.model import Address, Encapsulation, Protocol
 from shoal.model.tcp_states import TcpEvent, tcp_event
 
 IP_HEADER = {4: 20, 6: 40}
@@ -25,11 +25,21 @@ class TcpFlags(IntFlag):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outer:
+    """What a packet travels in through a tunnel; ``port`` is the UDP port of gue, else 0."""
+
+    destination: Address
+    encap: Encapsulation
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Packet:
     """A packet of either family. ``protocol`` None is neither TCP nor UDP (an ICMP echo); its ports and flags mean
     nothing.
 
-    ``ttl`` is the hop limit under IPv6. ``fragment_offset`` is in bytes, a multiple of 8.
+    ``ttl`` is the hop limit under IPv6. ``fragment_offset`` is in bytes, a multiple of 8. ``outer`` is around the
+    packet; ``length`` does not count it.
     """
 
     source: Address
@@ -42,6 +52,7 @@ class Packet:
     payload: bytes = b""
     more_fragments: bool = False
     fragment_offset: int = 0
+    outer: Outer | None = None
 
     @property
     def length(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from shoal.dataplane.base import DataplaneState, Destination, PutService, RemoveService, Service, Step
-from shoal.model import Listener, endpoint
+from shoal.model import Encapsulation, Listener, endpoint
 
 
 def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
@@ -47,8 +47,12 @@ def _unordered(service: Service) -> tuple[Service, set[Listener], set[str]]:
 
 
 def _spelled_out(service: Service) -> Service:
-    """With each destination's method."""
-    destinations = tuple(replace(each, method=service.method_of(each)) for each in service.destinations)
+    """With each destination's method, and its encapsulation where it has one."""
+    destinations = tuple(
+        replace(each, method=service.method_of(each), encap=encap, encap_port=port)
+        for each in service.destinations
+        for encap, port in [service.encapsulation_of(each)]
+    )
     return replace(service, destinations=destinations)
 
 
@@ -131,10 +135,19 @@ def _destination_changes(new: Service, old: Service) -> list[str]:
         method, former = new.method_of(destination), old.method_of(before[key])
         if method != former:
             said.append(f"method of {_shown(destination)} {former} -> {method}")
+        outer, outer_before = new.encapsulation_of(destination), old.encapsulation_of(before[key])
+        if outer != outer_before and method == former:
+            shown = f"{_shown_encapsulation(outer_before)} -> {_shown_encapsulation(outer)}"
+            said.append(f"encapsulation of {_shown(destination)} {shown}")
     said += [f"removed {_shown(each)}" for key, each in before.items() if key not in after]
     if [each for each in before if each in after] != [each for each in after if each in before]:
         said.append("order of the real servers")
     return said
+
+
+def _shown_encapsulation(encapsulation: tuple[Encapsulation, int]) -> str:
+    encap, port = encapsulation
+    return f"{encap} port {port}" if encap is Encapsulation.GUE else str(encap)
 
 
 def _addition(destination: Destination) -> str:

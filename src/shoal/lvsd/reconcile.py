@@ -61,6 +61,8 @@ def _service(
                     before=before.get((real_server.address, real_server.port), False),
                 ),
                 method=real_server.method,
+                encap=virtual_server.encap_of(real_server),
+                encap_port=virtual_server.encap_port_of(real_server),
             )
             for real_server in virtual_server.real_servers
         ),

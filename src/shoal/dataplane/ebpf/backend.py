@@ -22,10 +22,14 @@ from shoal.dataplane.ebpf.installation import Installation
 from shoal.dataplane.ebpf.libbpf import run_program
 from shoal.dataplane.ebpf.links import Interface, Links
 from shoal.dataplane.ebpf.objects import FAMILIES, Loaded
+from shoal.dataplane.ebpf.reading import METHOD_NUMBERS
 from shoal.dataplane.ebpf.sizes import Capacity
+from shoal.dataplane.ebpf.tunnels import Tunnels
 from shoal.errors import NotFoundError
-from shoal.model import Cluster, Connection, ConnectionState, Hook
+from shoal.model import Address, Cluster, Connection, ConnectionState, ForwardingMethod, Hook
+from shoal.pulse.floating import TAG
 from shoal.system.places import Places
+from shoal.system.routes import OwnAddresses
 from shoal.system.rtnetlink import Netlink
 
 SWEEP_SLICE = 8192  # buckets: about 2 ms of kernel time
@@ -75,7 +79,9 @@ class EbpfDataplane(Dataplane):
     def __init__(self, loaded: Loaded, pins: Path) -> None:
         self._loaded = loaded
         self.adopted = self._loaded.adopted
-        self._installation = Installation(self._loaded)
+        self._own_addresses = OwnAddresses()
+        self._tunnels = Tunnels(self._loaded, self._own_addresses.towards)
+        self._installation = Installation(self._loaded, self._tunnels)
         self._destination_counters = self._loaded.counters("destination_counters")
         self._service_counters = self._loaded.counters("service_counters")
         self._live = dict.fromkeys(FAMILIES, 0)
@@ -126,6 +132,7 @@ class EbpfDataplane(Dataplane):
             if interface.index in self._links.xdp_targets:
                 value |= INTERFACE_FLAGS["SHOAL_XDP_TARGET"]
             flags.put(ffi.new("__u32 *", interface.index), ffi.new("__u32 *", value))
+        self._note_own_addresses()
 
     def actual(self) -> DataplaneState:
         """What the maps hold."""
@@ -179,11 +186,17 @@ class EbpfDataplane(Dataplane):
             protocol=PROTOCOLS[entry.protocol],
             client=(address_in(entry.client), port_of(entry.client_port)),
             virtual=(address_in(entry.virtual_address), port_of(entry.virtual_port)),
-            real=(address_in(entry.inside), port_of(entry.inside_port)),
+            real=(self._real_address(entry), port_of(entry.inside_port)),
             state=_STATES[entry.word & 0xFF],
             expires_in=((entry.expires - now) & 0xFFFFFFFF) * TICK_SECONDS,
             virtual_server=names.get(service, ""),
         )
+
+    def _real_address(self, entry: Any) -> Address:
+        """Of a connection; through a tunnel it may be of the other family."""
+        if entry.method == METHOD_NUMBERS[ForwardingMethod.TUNNEL]:
+            return self._installation.endpoint(entry.destination)[0]
+        return address_in(entry.inside)
 
     def counters(self) -> Counters:
         """Sums over the CPUs; active and inactive as they are at this moment."""
@@ -232,13 +245,28 @@ class EbpfDataplane(Dataplane):
         )
 
     def sweep(self) -> int:
-        """One pass over the table, in slices; then free what no connection refers to any more."""
+        """One pass over the table, in slices; then free what no connection refers to any more.
+
+        And look again at what the router's own addresses are.
+        """
         now, expired = _now_in_ticks(), 0
         for family in self._families():
             ended, self._live[family] = self._sweep(family, now=now)
             expired += ended
         self._installation.forget_unused()
+        self._tunnels.refresh()
+        self._note_own_addresses()
         return expired
+
+    def _note_own_addresses(self) -> None:
+        """What ICMP errors come from, by interface."""
+        own = self._loaded.dictionary("own_addresses")
+        found = self._own_addresses.on_links(but=TAG)
+        for index in self._interfaces.values():
+            value = ffi.new("struct own_addresses *")
+            for version, address in found.get(index, {}).items():
+                ffi.buffer(ffi.addressof(value[0], f"ipv{version}"))[:] = address.packed
+            own.put(ffi.new("__u32 *", index), value)
 
     def _sweep(self, family: int, *, now: int) -> tuple[int, int]:
         """How many of a family's connections were ended, and how many live."""
@@ -258,13 +286,14 @@ class EbpfDataplane(Dataplane):
 
     def close(self) -> None:
         """Let go; the kernel goes on forwarding."""
+        self._own_addresses.close()
         self._loaded.close()
 
     def remove(self) -> None:
         """Detach, unpin and free everything."""
         self._links.remove(self._interfaces)
         self._loaded.unpin()
-        self._loaded.close()
+        self.close()
 
 
 def _drops(words: Sequence[int]) -> dict[Drop, int]:

@@ -33,6 +33,7 @@ from shoal.dataplane.ebpf.scheduling import (
     shares_of,
 )
 from shoal.dataplane.ebpf.tables import packing
+from shoal.dataplane.ebpf.tunnels import Tunnels
 from shoal.errors import ConfigError, ShoalError
 from shoal.model import ForwardingMethod, Listener
 
@@ -45,7 +46,8 @@ _NEW = packing("struct destination", ENDPOINT_SIZE, ("flags", "in_use", "service
 class Installation:
     """The services in the maps of one loaded dataplane."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, tunnels: Tunnels) -> None:
+        self._tunnels = tunnels
         self._loaded = loaded
         self.destinations = loaded.table("destinations")
         self.loads = loaded.table("loads")
@@ -57,7 +59,7 @@ class Installation:
         self._listeners = loaded.dictionary("listeners")
         self._destination_counters = loaded.counters("destination_counters")
         self._service_counters = loaded.counters("service_counters")
-        self._reader = Reader(loaded)
+        self._reader = Reader(loaded, tunnels)
         self._reverses = Reverses(loaded.dictionary("reverses"))
         self._make_numbers()
         self.by_name: dict[str, int] = {}
@@ -167,6 +169,11 @@ class Installation:
         self._note_addresses(service, wanted)
         changed = self._number(number, wanted, now)
         known = self._numbers[number]
+        self._tunnels.put(
+            (known[key], each)
+            for key, each in zip(keys, service.destinations, strict=True)
+            if service.method_of(each) is ForwardingMethod.TUNNEL
+        )
         for entry, (method, flags) in changed:
             entry.method = method
             entry.flags |= flags

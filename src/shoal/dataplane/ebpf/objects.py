@@ -31,14 +31,25 @@ _HOME = {
 _ARRAYS = {"balancer_xdp": "programs_xdp", "balancer_tc": "programs_tc"}
 # in the order in which they are put in: nobody may be sent to a program whose own targets are missing
 _PLACES = {
-    ("balancer_xdp", 4): {"SHOAL_PROGRAM_OPEN4": "shoal_xdp_open"},
+    ("balancer_xdp", 4): {
+        "SHOAL_PROGRAM_ICMP4": "shoal_xdp_icmp",
+        "SHOAL_PROGRAM_OPEN4": "shoal_xdp_open",
+    },
     ("balancer_xdp", 6): {
+        "SHOAL_PROGRAM_ICMP6": "shoal_xdp_icmp",
         "SHOAL_PROGRAM_OPEN6": "shoal_xdp_open",
         "SHOAL_PROGRAM_IPV6": "shoal_xdp",
         "SHOAL_PROGRAM_IPV6_LOCAL": "shoal_xdp_local",
     },
-    ("balancer_tc", 4): {"SHOAL_PROGRAM_OPEN4": "shoal_tc_open"},
-    ("balancer_tc", 6): {"SHOAL_PROGRAM_OPEN6": "shoal_tc_open", "SHOAL_PROGRAM_IPV6": "shoal_tc"},
+    ("balancer_tc", 4): {
+        "SHOAL_PROGRAM_ICMP4": "shoal_tc_icmp",
+        "SHOAL_PROGRAM_OPEN4": "shoal_tc_open",
+    },
+    ("balancer_tc", 6): {
+        "SHOAL_PROGRAM_ICMP6": "shoal_tc_icmp",
+        "SHOAL_PROGRAM_OPEN6": "shoal_tc_open",
+        "SHOAL_PROGRAM_IPV6": "shoal_tc",
+    },
 }
 MAPS = "maps"
 
@@ -47,6 +58,7 @@ _ELEMENTS = {
     "connections6": "struct bucket6",
     "destinations": "struct destination",
     "loads": "struct load",
+    "encapsulations": "struct encapsulation",
     "services": "struct service",
     "service_configs": "struct service_config",
     "members": "struct member",
@@ -61,6 +73,7 @@ _DICTIONARIES = {
     "listeners": ("struct listener_key", "struct listener"),
     "reverses": ("struct listener_key", "struct reverse"),
     "interfaces": ("__u32", "__u32"),
+    "own_addresses": ("__u32", "struct own_addresses"),
     "localities": ("struct locality_key", "struct locality"),
 }
 _COUNTERS = {

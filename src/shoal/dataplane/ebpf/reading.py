@@ -11,7 +11,8 @@ from shoal.dataplane.ebpf.addresses import address_of, listener_of, port_of
 from shoal.dataplane.ebpf.objects import Loaded
 from shoal.dataplane.ebpf.scheduling import SCHEDULER_NAMES, flags_of
 from shoal.dataplane.ebpf.tables import row_format
-from shoal.model import ForwardingMethod, Listener
+from shoal.dataplane.ebpf.tunnels import Tunnels
+from shoal.model import GUE_PORT, Encapsulation, ForwardingMethod, Listener
 
 METHOD_NUMBERS = {
     method: METHODS[f"SHOAL_{method.name}"]
@@ -37,6 +38,7 @@ class _Seen:
     pick: Callable[[bytes], tuple[int, ...]]
     flags: tuple[int, ...]
     methods: tuple[int, ...]
+    tunnels: Mapping[int, tuple[Encapsulation, int]]
     service: Service
 
 
@@ -55,7 +57,8 @@ class _Columns:
 class Reader:
     """Reads the services of one loaded dataplane."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, tunnels: Tunnels) -> None:
+        self._tunnels = tunnels
         self._services = loaded.table("services")
         self._configs = loaded.table("service_configs")
         self._members = loaded.table("members")
@@ -98,6 +101,7 @@ class Reader:
                 last is None
                 or (last.config, last.members, last.listeners) != (config, members, ours)
                 or not columns.are_those_of(last)
+                or any(self._tunnels.read(each) != form for each, form in last.tunnels.items())
             ):
                 last = self._decode(name, config=config, members=members, listeners=ours)
             seen[name] = last
@@ -113,6 +117,11 @@ class Reader:
             (number, weight, self._destinations.row(number, _DESTINATION))
             for number, weight in _MEMBER.iter_unpack(members)
         ]
+        tunnels = {
+            number: self._tunnels.read(number)
+            for number, _, row in shown
+            if METHOD_OF[row[3]] is ForwardingMethod.TUNNEL
+        }
         nobody = self._destinations.row(0, _DESTINATION)
         service = Service(
             name=name,
@@ -120,7 +129,10 @@ class Reader:
             scheduler=scheduler,
             scheduler_flags=flags_of(scheduler, bits),
             method=usual,
-            destinations=tuple(_destination(row, weight=weight, usual=usual) for _, weight, row in shown),
+            destinations=tuple(
+                _destination(row, weight=weight, usual=usual, tunnel=tunnels.get(number))
+                for number, weight, row in shown
+            ),
         )
         return _Seen(
             config=config,
@@ -129,17 +141,23 @@ class Reader:
             pick=itemgetter(0, 0, *(number for number, _, _ in shown)),
             flags=(nobody[2], nobody[2], *(row[2] for _, _, row in shown)),
             methods=(nobody[3], nobody[3], *(row[3] for _, _, row in shown)),
+            tunnels=tunnels,
             service=service,
         )
 
 
-def _destination(row: tuple[Any, ...], *, weight: int, usual: ForwardingMethod) -> Destination:
+def _destination(
+    row: tuple[Any, ...], *, weight: int, usual: ForwardingMethod, tunnel: tuple[Encapsulation, int] | None
+) -> Destination:
     address, port, flags, number = row
     method = METHOD_OF[number]
+    encap, encap_port = tunnel or (Encapsulation.IPIP, GUE_PORT)
     return Destination(
         address=address_of(address),
         port=port_of(port),
         weight=weight,
         available=bool(flags & AVAILABLE),
         method=None if method is usual else method,
+        encap=encap,
+        encap_port=encap_port,
     )

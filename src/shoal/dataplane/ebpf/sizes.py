@@ -47,6 +47,7 @@ class Capacity:
             "connections6": buckets_for(self.max_connections_ipv6),
             "destinations": destinations,
             "loads": destinations,
+            "encapsulations": destinations,
             "destination_counters": destinations,
             "services": services,
             "service_counters": services,
