@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from shoal.dataplane.base import DataplaneState, Destination, Service
 from shoal.ipc.messages import TargetHealth
-from shoal.model import Cluster, Health, RealServer, VirtualServer
+from shoal.model import Address, Cluster, Health, RealServer, VirtualServer
 
 TargetKey = tuple[str, str]
 """Name of a virtual server, and the endpoint (``address:port``) of one of its real servers."""
@@ -42,9 +42,12 @@ def desired(
 def _service(
     virtual_server: VirtualServer, *, health: Mapping[TargetKey, Health], installed: Service | None
 ) -> Service:
-    before = (
-        {} if installed is None else {entry.endpoint: entry.available for entry in installed.destinations}
-    )
+    known = [
+        health.get(target_key(virtual_server, each), Health.UNKNOWN) for each in virtual_server.real_servers
+    ]
+    before: dict[tuple[Address, int], bool] = {}
+    if installed is not None and Health.UNKNOWN in known:
+        before = {entry.endpoint: entry.available for entry in installed.destinations}
     return Service(
         name=virtual_server.name,
         listeners=virtual_server.listeners,
@@ -56,18 +59,12 @@ def _service(
                 address=real_server.address,
                 port=real_server.port,
                 weight=real_server.weight,
-                available=_available(
-                    health.get(target_key(virtual_server, real_server), Health.UNKNOWN),
-                    before=before.get((real_server.address, real_server.port), False),
-                ),
+                available=state is Health.UP
+                or (state is Health.UNKNOWN and before.get((real_server.address, real_server.port), False)),
                 method=real_server.method,
                 encap=virtual_server.encap_of(real_server),
                 encap_port=virtual_server.encap_port_of(real_server),
             )
-            for real_server in virtual_server.real_servers
+            for real_server, state in zip(virtual_server.real_servers, known, strict=True)
         ),
     )
-
-
-def _available(health: Health, *, before: bool) -> bool:
-    return before if health is Health.UNKNOWN else health is Health.UP
