@@ -19,3 +19,10 @@ def bench(built_bench: PacketBench) -> PacketBench:
     """Emptied."""
     built_bench.reset()
     return built_bench
+
+
+@pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
+def family(request: pytest.FixtureRequest, bench: PacketBench) -> int:
+    """The bench takes and gives frames of this address family."""
+    bench.family = request.param
+    return bench.family

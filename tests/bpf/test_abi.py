@@ -1,14 +1,16 @@
 """The contract header means the same to the compiler and to cffi."""
 
 import re
+from ipaddress import IPv6Address
 
 import pytest
 
 from shoal.dataplane.base import Drop
 from shoal.dataplane.ebpf import abi, objects
 from shoal.dataplane.ebpf.abi import built, ffi
+from shoal.dataplane.ebpf.addresses import ENDPOINT_SIZE, address_in, listener_key, port_of
 from shoal.dataplane.ebpf.libbpf import Object, lib
-from shoal.model import ConnectionState
+from shoal.model import ConnectionState, Listener, Protocol
 from shoal.model.tcp_states import TRANSITIONS, Direction, TcpEvent
 from shoal.realserver import decapsulation
 from shoal.system import lease
@@ -50,7 +52,8 @@ def test_every_member_stands_where_the_compiler_put_it(btf):
         assert offsets == {field: entry.offset for field, entry in ours.fields}
         assert of_compiler.size_or_type == ffi.sizeof(ours)
         compared.add(name)
-    assert compared >= {"connection4", "destination", "service_config", "settings", "ownership"}
+    assert compared >= {"destination", "service_config", "settings", "ownership"}
+    assert compared & {"connection4", "connection6"}
 
 
 def test_no_struct_of_the_header_is_left_uncompared():
@@ -86,6 +89,9 @@ def test_a_connection_is_one_cache_line_and_a_bucket_never_crosses_a_page():
     assert ffi.sizeof("struct connection4") == 64
     assert 4096 % ffi.sizeof("struct bucket4") == 0
     assert ffi.sizeof("struct bucket4") == 64 * abi.LIMITS["SHOAL_BUCKET_SLOTS"]
+    assert ffi.sizeof("struct connection6") == 128
+    assert 4096 % ffi.sizeof("struct bucket6") == 0
+    assert dict(ffi.typeof("struct connection6").fields)["inside"].offset == 64  # the search reads one line
 
 
 def test_the_states_of_the_programs_are_those_of_the_model():
@@ -94,9 +100,10 @@ def test_the_states_of_the_programs_are_those_of_the_model():
     assert abi.STATES["SHOAL_UDP"] == 14
 
 
-def test_the_transitions_of_the_programs_are_those_of_the_model():
+@pytest.mark.parametrize("name", objects.OBJECTS[:4])
+def test_the_transitions_of_the_programs_are_those_of_the_model(name):
     """Read out of the compiled object's constants, byte by byte."""
-    whole = built("balancer_tc.bpf.o").read_bytes()
+    whole = built(name).read_bytes()
     states = [state for state in ConnectionState if state is not ConnectionState.UDP]
     table = bytes(
         abi.STATES[f"SHOAL_{TRANSITIONS[direction][event][state].name}"]
@@ -125,4 +132,19 @@ def test_the_lease_is_where_pulse_writes_it():
     }
     assert abi.LIMITS["SHOAL_MAX_FLOATING"] == lease.MAX_ADDRESSES
     assert lease.NOT_IN_USE == 0
-    assert ffi.sizeof("struct ownership") <= 4096  # the one page that it maps
+    assert ffi.sizeof("struct ownership") == lease._SIZE
+    assert ffi.sizeof("struct address6") == lease._ADDRESS_SIZE
+
+
+def test_what_python_packs_by_itself_stands_where_the_contract_has_it():
+    def offsets(name):
+        return {field: member.offset for field, member in ffi.typeof(f"struct {name}").fields}
+
+    listener = Listener(address=IPv6Address("2001:db8::1"), port=0x1234, protocol=Protocol.UDP)
+    key = ffi.from_buffer("struct listener_key *", listener_key(listener), require_writable=False)
+    assert ffi.sizeof("struct listener_key") == len(listener_key(listener))
+    assert (address_in(key.address), port_of(key.port), key.protocol) == (listener.address, 0x1234, 17)
+    assert offsets("destination")["port"] == offsets("listener_key")["port"] == ENDPOINT_SIZE - 2
+    assert (offsets("destination")["address"], offsets("listener_key")["address"]) == (0, 0)
+    assert (offsets("reverse")["virtual_port"], offsets("reverse")["destination"]) == (16, 20)
+    assert ffi.sizeof("struct reverse") == 24

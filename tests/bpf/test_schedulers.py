@@ -3,17 +3,17 @@
 import random
 from collections import Counter
 from collections.abc import Collection, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
 from shoal.dataplane.base import Destination, PutService, Service
 from shoal.dataplane.ebpf.abi import TICK_SECONDS
-from shoal.dataplane.ebpf.objects import MAX_RING_ENTRIES, MAX_SERVICES
 from shoal.dataplane.ebpf.scheduling import SCHEDULER_NAMES
+from shoal.dataplane.ebpf.sizes import Capacity
 from shoal.dataplane.packet import Packet, TcpFlags
 from shoal.errors import ConfigError
-from shoal.model import ForwardingMethod, Listener, Protocol
+from shoal.model import Address, ForwardingMethod, Listener, Protocol
 from shoal.schedulers import Load, Request, mh, names, scheduler_class
 from support.packet_bench import SEND, PacketBench
 from support.packets import decode_packet, encode_packet
@@ -101,8 +101,8 @@ def next_chance(bench: PacketBench) -> tuple[int, int]:
 
 
 def decide(
-    bench: PacketBench, port: int, *, client: IPv4Address = CLIENT, virtual: IPv4Address = VIP
-) -> IPv4Address | None:
+    bench: PacketBench, port: int, *, client: Address = CLIENT, virtual: Address = VIP
+) -> Address | None:
     """The real server that a new connection goes to."""
     syn = Packet(
         source=client,
@@ -151,6 +151,38 @@ def test_thousands_of_random_decisions_are_those_of_the_reference(
             assert chosen == (None if expected is None else destinations[expected].address), (request, seen)
             refused += expected is None
     assert 0 < refused < SERVICES * DECISIONS / 2
+
+
+@pytest.mark.parametrize("scheduler", ["sh", "dh", "mh", "lblc"])
+def test_ipv6_addresses_are_hashed_as_the_reference_does(bench: PacketBench, scheduler: str):
+    chance = random.Random(f"{scheduler} {bench.program}")
+    flags = tuple(flag for flag in scheduler_class(scheduler).known_flags if flag.endswith("port"))
+    virtual = [IPv6Address(chance.getrandbits(125) | 1 << 125) for _ in range(4)]
+    destinations = tuple(
+        Destination(address=IPv6Address(chance.getrandbits(125) | 1 << 125), port=80, weight=1 + number % 3)
+        for number in range(8)
+    )
+    listeners = tuple(Listener(address=each, port=80, protocol=Protocol.TCP) for each in virtual)
+    service = Service(
+        name="www",
+        listeners=listeners,
+        scheduler=scheduler,
+        scheduler_flags=flags,
+        method=ForwardingMethod.NAT,
+        destinations=destinations,
+    )
+    bench.dataplane.apply([PutService(service=service)])
+    reference = scheduler_class(scheduler)(flags=flags)
+    chosen = set()
+    for turn in range(200):
+        client, address = IPv6Address(chance.getrandbits(125) | 1 << 125), chance.choice(virtual)
+        seen = seen_loads(bench, destinations)
+        request = Request(client=client, client_port=10_000 + turn, virtual_address=address)
+        expected = reference.choose(seen, request)
+        assert expected is not None
+        assert decide(bench, 10_000 + turn, client=client, virtual=address) == destinations[expected].address
+        chosen.add(expected)
+    assert len(chosen) > 1
 
 
 def test_an_address_that_nobody_asked_for_in_a_day_is_scheduled_anew(bench: PacketBench):
@@ -221,8 +253,10 @@ def test_a_scheduler_that_the_packet_path_lacks_is_refused(bench: PacketBench):
     assert bench.dataplane.actual().services == {}
 
 
-def test_every_service_may_have_a_maglev_table_twice_over():
-    assert 2 * MAX_SERVICES * mh.TABLE_SIZE <= MAX_RING_ENTRIES
+@pytest.mark.parametrize("services", [1, 256, 4096])
+def test_every_service_may_have_a_maglev_table_twice_over(services: int):
+    entries = Capacity(max_connections=1024, max_virtual_servers=services).entries()
+    assert 2 * services * mh.TABLE_SIZE <= entries["rings"]
 
 
 def test_the_cursor_of_a_ring_begins_anew_with_each_configuration(bench: PacketBench):

@@ -1,4 +1,4 @@
-"""The connection table at its limits, and with nobody to sweep it."""
+"""The connection table of either family at its limits, and with nobody to sweep it."""
 
 import random
 from dataclasses import replace
@@ -6,12 +6,11 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from shoal.dataplane.base import Destination, Drop, PutService, Service
+from shoal.dataplane.base import Destination, Drop, Service
 from shoal.dataplane.ebpf.abi import LIMITS, STATES
 from shoal.dataplane.packet import Packet, TcpFlags
 from shoal.model import ForwardingMethod, Listener, Protocol
 from support.packet_bench import DROP, SEND, PacketBench
-from support.packets import encode_packet
 
 VIP = IPv4Address("192.0.2.10")
 REALS = (IPv4Address("10.0.1.21"), IPv4Address("10.0.1.22"))
@@ -25,7 +24,7 @@ SYN = Packet(
 
 
 @pytest.fixture
-def serving(bench: PacketBench) -> PacketBench:
+def serving(bench: PacketBench, family: int) -> PacketBench:
     service = Service(
         name="www",
         listeners=(Listener(address=VIP, port=80, protocol=Protocol.TCP),),
@@ -33,7 +32,7 @@ def serving(bench: PacketBench) -> PacketBench:
         method=ForwardingMethod.NAT,
         destinations=tuple(Destination(address=real, port=80, weight=1) for real in REALS),
     )
-    bench.dataplane.apply([PutService(service=service)])
+    bench.put(service)
     return bench
 
 
@@ -45,7 +44,7 @@ def open_one(
     source = IPv4Address(int(SYN.source) + number // 60_000)
     for each in flags:
         packet = replace(SYN, source=source, source_port=1024 + number % 60_000, flags=each)
-        verdict, _, reason = bench.send(encode_packet(packet))
+        verdict, _, reason = bench.send(bench.frame(packet))
         assert reason in (None, Drop.TABLE_FULL)
         if verdict == DROP:
             break
@@ -68,7 +67,7 @@ def gauges(bench: PacketBench) -> tuple[int, int]:
 
 def live_entries(bench: PacketBench) -> int:
     """Entries of the table in any live state, dead by deadline or not."""
-    table = bench.dataplane._loaded.table("connections4")
+    table = bench.connection_table
     return sum(
         slot.word & 0xFF >= STATES["SHOAL_NONE"]
         for number in range(len(table))
@@ -77,7 +76,7 @@ def live_entries(bench: PacketBench) -> int:
 
 
 def test_a_table_takes_more_than_its_stated_size_before_it_refuses(serving: PacketBench):
-    stated = serving.dataplane.counters().connections_limit // 2
+    stated = serving.places // 2
     held = fill(serving)
     assert held >= stated
     assert gauges(serving) == (held, 0)
@@ -99,7 +98,7 @@ def test_a_full_table_that_nobody_sweeps_does_not_wedge(serving: PacketBench):
 
 def test_connections_outside_their_home_bucket_are_found_and_forgotten(serving: PacketBench):
     held = fill(serving)
-    table = serving.dataplane._loaded.table("connections4")
+    table = serving.connection_table
     assert sum(table[number].slot[0].spilled for number in range(len(table))) > 0
     for number in range(held):
         assert open_one(serving, number, flags=(TcpFlags.ACK,)) == SEND
@@ -133,7 +132,7 @@ def test_the_counts_stay_exact_through_random_lives(serving: PacketBench):
 
 def test_every_place_of_a_bucket_can_be_used(serving: PacketBench):
     fill(serving)
-    table = serving.dataplane._loaded.table("connections4")
+    table = serving.connection_table
     full = sum(
         all(slot.word & 0xFF >= STATES["SHOAL_NONE"] for slot in table[number].slot)
         for number in range(len(table))

@@ -5,15 +5,20 @@ import itertools
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from shoal.dataplane.base import Drop
+from shoal.dataplane.base import Drop, PutService, Service
 from shoal.dataplane.ebpf.abi import INTERFACE_FLAGS, STATES, TICK_SECONDS, ffi
 from shoal.dataplane.ebpf.backend import EbpfDataplane, find_interfaces
 from shoal.dataplane.ebpf.libbpf import run_packet
 from shoal.dataplane.ebpf.tables import Table
+from shoal.dataplane.packet import IP_HEADER, Packet
+from shoal.model import Address
 from support.namespaces import bpffs, inside, own_name, run
-from support.packets import DESTINATION_MAC
+from support.packets import DESTINATION_MAC, ETHERNET, Frame, decode_packet, encode_packet
+from support.translation import packet_to_ipv4, packet_to_ipv6, service_to_ipv6, to_ipv6
 
 XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT = 0, 2, 7
@@ -33,6 +38,7 @@ class PacketBench:
     def __init__(self, namespace: str, pins: Path, program: str, *, max_connections: int) -> None:
         self._limits = {"max_connections": max_connections, "max_connections_ipv6": max_connections}
         self.namespace = namespace
+        self.family = 4
         self.pins = pins
         self.program = program
         with inside(namespace):
@@ -42,9 +48,39 @@ class PacketBench:
         way_out = ffi.new("__u32 *", INTERFACE_FLAGS["SHOAL_XDP_TARGET"])
         flags.put(ffi.new("__u32 *", self.interface.index), way_out)
 
-    def shortest_frame(self, family: int = 4) -> int:
+    @property
+    def shortest_frame(self) -> int:
         """What the kernel accepts for a test run: it wants whole IP headers for socket buffers."""
-        return {4: 34, 6: 54}[family] if self.program == "shoal_tc" else 14
+        return ETHERNET.size + IP_HEADER[self.family] if self.program == "shoal_tc" else ETHERNET.size
+
+    def address(self, address: Address) -> Address:
+        """What an IPv4 address stands for in this bench's family."""
+        return to_ipv6(address) if self.family == 6 else address
+
+    def frame(self, packet: Packet, **how: Any) -> bytes:
+        """A packet that is written down in IPv4, as a frame of this bench's family."""
+        return encode_packet(packet_to_ipv6(packet) if self.family == 6 else packet, **how)
+
+    def decoded(self, frame: bytes) -> Frame:
+        """A frame of this bench's family with its packet in IPv4 again."""
+        decoded = decode_packet(frame)
+        return replace(decoded, packet=packet_to_ipv4(decoded.packet)) if self.family == 6 else decoded
+
+    def put(self, service: Service) -> None:
+        """Install a service that is written down in IPv4, in this bench's family."""
+        here = service_to_ipv6(service) if self.family == 6 else service
+        self.dataplane.apply([PutService(service=here)])
+
+    @property
+    def connection_table(self) -> Table:
+        """That of this bench's family."""
+        return self.dataplane._loaded.table(f"connections{self.family}")
+
+    @property
+    def places(self) -> int:
+        """How many connections that table has room for."""
+        counters = self.dataplane.counters()
+        return counters.ipv6_connections_limit if self.family == 6 else counters.connections_limit
 
     def send(self, frame: bytes) -> tuple[str, bytes, Drop | None]:
         """Verdict, the frame as the program left it, and the reason of a drop."""
@@ -89,6 +125,7 @@ class PacketBench:
 
     def reset(self) -> None:
         """As if it had just been loaded: empty tables, no services. Far quicker than loading."""
+        self.family = 4
         loaded = self.dataplane._loaded
         for table in self.connection_tables():
             table.clear()

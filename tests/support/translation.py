@@ -4,7 +4,7 @@ Each IPv4 address stands for the IPv6 address with that one in its last 32 bits.
 an address is folded into 32 bits, as the hashing schedulers do, so that they choose alike.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
@@ -13,7 +13,6 @@ from shoal.dataplane.base import (
     Counters,
     Dataplane,
     DataplaneState,
-    Destination,
     DestinationCounters,
     PutService,
     Service,
@@ -42,28 +41,37 @@ def packet_to_ipv6(packet: Packet) -> Packet:
     return replace(packet, source=to_ipv6(packet.source), destination=to_ipv6(packet.destination))
 
 
+def packet_to_ipv4(packet: Packet) -> Packet:
+    """The same packet in IPv4, and in a tunnel's outer header too."""
+    back = replace(packet, source=to_ipv4(packet.source), destination=to_ipv4(packet.destination))
+    if packet.outer is not None:
+        back = replace(back, outer=replace(packet.outer, destination=to_ipv4(packet.outer.destination)))
+    return back
+
+
 def verdict_to_ipv4(verdict: Verdict) -> Verdict:
     """The verdict with its packet in IPv4."""
     if verdict.packet is None:
         return verdict
-    packet = verdict.packet
-    back = replace(packet, source=to_ipv4(packet.source), destination=to_ipv4(packet.destination))
-    if packet.outer is not None:
-        back = replace(back, outer=replace(packet.outer, destination=to_ipv4(packet.outer.destination)))
-    return replace(verdict, packet=back)
+    return replace(verdict, packet=packet_to_ipv4(verdict.packet))
 
 
-def _service(service: Service, *, back: bool) -> Service:
-    to = to_ipv4 if back else to_ipv6
+def service_to_ipv6(service: Service) -> Service:
+    """The same service in IPv6."""
+    return _readdressed(service, to_ipv6)
+
+
+def service_to_ipv4(service: Service) -> Service:
+    """The same service in IPv4."""
+    return _readdressed(service, to_ipv4)
+
+
+def _readdressed(service: Service, to: Callable[[Address], Address]) -> Service:
     return replace(
         service,
         listeners=tuple(replace(each, address=to(each.address)) for each in service.listeners),
-        destinations=tuple(_destination(each, back=back) for each in service.destinations),
+        destinations=tuple(replace(each, address=to(each.address)) for each in service.destinations),
     )
-
-
-def _destination(destination: Destination, *, back: bool) -> Destination:
-    return replace(destination, address=(to_ipv4 if back else to_ipv6)(destination.address))
 
 
 def _shorter(share: DestinationCounters) -> DestinationCounters:
@@ -83,16 +91,14 @@ class TranslatedDataplane(Dataplane):
 
     def actual(self) -> DataplaneState:
         """What is installed, in IPv4."""
-        services = {name: _service(each, back=True) for name, each in self.inner.actual().services.items()}
+        services = {name: service_to_ipv4(each) for name, each in self.inner.actual().services.items()}
         return DataplaneState(services=services)
 
     def apply(self, steps: Sequence[Step]) -> None:
         """The same steps in IPv6."""
         self.inner.apply(
             [
-                replace(step, service=_service(step.service, back=False))
-                if isinstance(step, PutService)
-                else step
+                replace(step, service=service_to_ipv6(step.service)) if isinstance(step, PutService) else step
                 for step in steps
             ]
         )

@@ -38,7 +38,7 @@ def address_in(struct_address: Any) -> Address:
 
 def port_of(number: int) -> int:
     """The port of a map's field."""
-    return int.from_bytes(int(number).to_bytes(2, "little"), "big")
+    return number >> 8 | (number & 0xFF) << 8
 
 
 def endpoint_bytes(address: Address, port: int) -> bytes:

@@ -43,6 +43,17 @@ _FILTER_BITS = 64 * LIMITS["SHOAL_FILTER_WORDS"]
 _NEW = packing("struct destination", ENDPOINT_SIZE, ("flags", "in_use", "service", "method"))
 
 
+def _refuse_unbuilt_methods(service: Service) -> None:
+    """Raises ConfigError for a forwarding method that the programs do not have."""
+    for destination in service.destinations:
+        if (method := service.method_of(destination)) not in METHOD_NUMBERS:
+            raise ConfigError(
+                where=f"virtual server {service.name}",
+                problem=f"the eBPF dataplane does not forward by {method} yet",
+                fix=f"use one of {', '.join(METHOD_NUMBERS)}",
+            )
+
+
 class Installation:
     """The services in the maps of one loaded dataplane."""
 
@@ -187,6 +198,7 @@ class Installation:
 
     def _refuse_impossible(self, service: Service) -> None:
         refuse_unknown(service)
+        _refuse_unbuilt_methods(service)
         ours = self.by_name.get(service.name)
         for listener in service.listeners:
             if (owner := self._owners.get(listener)) is not None and owner != ours:
@@ -196,12 +208,6 @@ class Installation:
                     problem=f"listener {listener} belongs to {names.get(owner, 'another')}",
                     fix="remove it there first",
                 )
-        for method in {service.method_of(each) for each in service.destinations} - METHOD_NUMBERS.keys():
-            raise ConfigError(
-                where=f"virtual server {service.name}",
-                problem=f"the eBPF dataplane has no forwarding method {method}",
-                fix=f"use one of {', '.join(METHOD_NUMBERS)}",
-            )
         if len(service.destinations) > LIMITS["SHOAL_MAX_PER_SERVICE"]:
             raise ConfigError(
                 where=f"virtual server {service.name}",
@@ -233,20 +239,17 @@ class Installation:
         A new one is complete, and takes no traffic yet.
         """
         known = self._numbers.setdefault(service, {})
-        others: list[tuple[Any, tuple[int, int]]] = []
-        taken: list[int] = []
-        try:
-            for key, (method, flags) in wanted.items():
-                if (number := known.get(key)) is None:
-                    number = known[key] = self._destination_numbers.take(now)
-                    taken.append(number)
-                    self.destinations.store_all(number, _NEW.pack(key, flags, IN_USE, service, method))
-                    continue
-                others.append((self.destinations[number], (method, flags)))
-                if self._retired.pop(number, None) is not None:
-                    self.destinations[number].in_use = IN_USE
-        finally:
-            self._destination_counters.clear_all(taken)
+        missing = [key for key in wanted if key not in known]
+        others = [(self.destinations[known[key]], each) for key, each in wanted.items() if key in known]
+        for key in wanted.keys() & known.keys():
+            if self._retired.pop(known[key], None) is not None:
+                self.destinations[known[key]].in_use = IN_USE
+        taken = self._destination_numbers.take_all(len(missing), now)
+        self._destination_counters.clear_all(taken)
+        for number, key in zip(taken, missing, strict=True):
+            method, flags = wanted[key]
+            self.destinations.store_all(number, _NEW.pack(key, flags, IN_USE, service, method))
+        known.update(zip(missing, taken, strict=True))
         return others
 
     def _await_room(self, n_members: int, n_ring: int) -> float:

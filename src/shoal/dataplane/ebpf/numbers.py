@@ -41,13 +41,18 @@ class Numbers:
 
     def take(self, now: float) -> int:
         """A free number. Raises ConfigError when the table is full."""
+        (number,) = self.take_all(1, now)
+        return number
+
+    def take_all(self, count: int, now: float) -> list[int]:
+        """So many free numbers. Raises ConfigError, and takes none, when the table does not have them."""
         self._wake(now)
-        if self._free:
-            return heapq.heappop(self._free)
-        if self._untouched == self._limit:
+        if len(self._free) + self._limit - self._untouched < count:
             raise ConfigError(problem=f"more than {self._limit - 1} {self._what}", fix=self._fix)
-        self._untouched += 1
-        return self._untouched - 1
+        taken = [heapq.heappop(self._free) for _ in range(min(count, len(self._free)))]
+        first = self._untouched
+        self._untouched += count - len(taken)
+        return [*taken, *range(first, self._untouched)]
 
     def release(self, number: int, now: float) -> None:
         """Let go of a number; it can be taken again after a rest."""
