@@ -71,7 +71,7 @@ def sweep(dataplane: EbpfDataplane, *, ahead: float) -> Sweep:
     now = (time.monotonic_ns() >> LIMITS["SHOAL_TICK_SHIFT"]) + round(ahead / TICK_SECONDS)
     arguments = ffi.new("struct sweep_arguments *", {"now": now & 0xFFFFFFFF})
     loaded = dataplane._loaded
-    program, buckets = loaded.program("shoal_sweep"), loaded.n_buckets
+    program, buckets = loaded.program("shoal_sweep"), loaded.n_buckets(4)
     slices, live, expired = [], 0, 0
     for first in range(0, buckets, SWEEP_SLICE):
         arguments.first_bucket = first
