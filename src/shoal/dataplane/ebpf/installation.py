@@ -16,13 +16,13 @@ from shoal.dataplane.ebpf.addresses import (
     Endpoint,
     endpoint_bytes,
     endpoint_of,
-    filter_bit,
+    filter_bits,
     listener_key,
     packed,
 )
 from shoal.dataplane.ebpf.numbers import Numbers, Ranges
 from shoal.dataplane.ebpf.objects import Loaded
-from shoal.dataplane.ebpf.reading import AVAILABLE, METHOD_NUMBERS, METHOD_OF, Reader
+from shoal.dataplane.ebpf.reading import AVAILABLE, METHOD_NUMBERS, Reader
 from shoal.dataplane.ebpf.reverses import Reverses
 from shoal.dataplane.ebpf.scheduling import (
     KINDS,
@@ -39,7 +39,7 @@ from shoal.model import ForwardingMethod, Listener
 
 IN_USE = 1
 RETIRED = 2  # removed, but connections still refer to it
-_FILTER_BITS = 64 * LIMITS["SHOAL_FILTER_WORDS"]
+_NAT = METHOD_NUMBERS[ForwardingMethod.NAT]
 _NEW = packing("struct destination", ENDPOINT_SIZE, ("flags", "in_use", "service", "method"))
 
 
@@ -79,7 +79,8 @@ class Installation:
         self._retired_services: set[int] = set()
         self._owners: dict[Listener, int] = {}
         self._present: dict[int, set[Listener]] = {}
-        self._noted_virtual, self._noted_real = bytearray(_FILTER_BITS), bytearray(_FILTER_BITS)
+        self._noted_virtual: set[int] = set()
+        self._noted_real: set[int] = set()
         self._take_stock()
 
     def _make_numbers(self) -> None:
@@ -327,9 +328,7 @@ class Installation:
     def _claim(self, number: int, members: Sequence[tuple[bytes, int]]) -> None:
         """Note what a service's real servers (endpoint and method) are called outside."""
         known = self._numbers.get(number, {})
-        rewritten = [
-            (key, known[key]) for key, method in members if METHOD_OF[method] is ForwardingMethod.NAT
-        ]
+        rewritten = [(key, known[key]) for key, method in members if method == _NAT]
         self._reverses.claim(number, rewritten, map(listener_key, self._present.get(number, ())))
 
     def set_reverses(self) -> None:
@@ -338,13 +337,12 @@ class Installation:
 
     def _note_addresses(self, service: Service, endpoints: Mapping[bytes, tuple[int, int]]) -> None:
         """Set the filter's bits. None is ever cleared: a stale one costs a lookup, a missing one a connection."""
-        words = self._filter[0].virtual_addresses
-        for listener in service.listeners:
-            _note(packed(listener.address), words, self._noted_virtual)
-        words = self._filter[0].real_addresses
-        for key, (method, _) in endpoints.items():
-            if METHOD_OF[method] is ForwardingMethod.NAT:
-                _note(key[:16], words, self._noted_real)
+        words = self._filter[0]
+        _set_bits(
+            words.virtual_addresses, [packed(each.address) for each in service.listeners], self._noted_virtual
+        )
+        rewritten = [key[:16] for key, (method, _) in endpoints.items() if method == _NAT]
+        _set_bits(words.real_addresses, rewritten, self._noted_real)
 
     def remove(self, name: str) -> None:
         """Remove a service, if it is there. Its connections go on until they expire."""
@@ -389,9 +387,8 @@ def _has_ipv6(service: Service) -> bool:
     )
 
 
-def _note(address: bytes, words: Any, noted: bytearray) -> None:
-    """Set an address's bit, unless it is known to be set."""
-    bit = filter_bit(address)
-    if not noted[bit]:
+def _set_bits(words: Any, addresses: Sequence[bytes], noted: set[int]) -> None:
+    """Set the addresses' bits, but for those that are known to be set."""
+    for bit in filter_bits(addresses) - noted:
         words[bit >> 6] |= 1 << (bit & 63)
-        noted[bit] = 1
+        noted.add(bit)

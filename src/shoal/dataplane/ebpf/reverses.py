@@ -4,7 +4,6 @@ A real server's endpoint that serves exactly one listener of a protocol stands f
 for none, and one under direct routing does not either: it answers in the virtual address's own name.
 """
 
-import struct
 from collections.abc import Iterable
 
 from shoal.dataplane.ebpf.addresses import ENDPOINT_SIZE
@@ -31,7 +30,7 @@ class Reverses:
 
     def claim(self, service: int, endpoints: Iterable[tuple[bytes, int]], listeners: Iterable[bytes]) -> None:
         """Replace what a service claims: each endpoint (with its destination's number) for each listener."""
-        members = [(endpoint, struct.pack("=2xI", number)) for endpoint, number in endpoints]
+        members = [(endpoint, bytes(2) + number.to_bytes(4, "little")) for endpoint, number in endpoints]
         new = {
             (endpoint + listener[_KEYS_PROTOCOL:], listener[:_KEYS_PROTOCOL] + tail)
             for listener in listeners
