@@ -20,13 +20,14 @@ class Reverses:
     def __init__(self, reverses: Dictionary) -> None:
         self._map = reverses
         keys, values = reverses.raw()
-        self._present = {
+        self._found = {
             keys[_KEY_SIZE * i : _KEY_SIZE * (i + 1)]: values[_VALUE_SIZE * i : _VALUE_SIZE * (i + 1)]
             for i in range(len(keys) // _KEY_SIZE)
         }
         self._claims: dict[int, set[tuple[bytes, bytes]]] = {}  # a service's: key and value
-        self._claimed: dict[bytes, tuple[bytes, ...]] = {}
-        self._touched = set(self._present)
+        self._single: dict[bytes, bytes] = {}  # what the map should hold
+        self._shared: dict[bytes, set[bytes]] = {}  # what several want, and so none gets
+        self._pending: dict[bytes, bytes | None] = dict.fromkeys(self._found)  # None: to be deleted
 
     def claim(self, service: int, endpoints: Iterable[tuple[bytes, int]], listeners: Iterable[bytes]) -> None:
         """Replace what a service claims: each endpoint (with its destination's number) for each listener."""
@@ -40,25 +41,40 @@ class Reverses:
         if new:
             self._claims[service] = new
         for key, value in old - new:
-            self._claimed[key] = tuple(each for each in self._claimed[key] if each != value)
-            self._touched.add(key)
-        for key, value in new - old:
-            self._claimed[key] = (*self._claimed.get(key, ()), value)
-            self._touched.add(key)
+            self._withdraw(key, value)
+        for key, value in new - old if old else new:
+            if key in self._shared:
+                self._shared[key].add(value)
+            elif (other := self._single.get(key)) is None:
+                self._single[key] = self._pending[key] = value
+            else:
+                self._shared[key] = {other, value}
+                del self._single[key]
+                self._pending[key] = None
+
+    def _withdraw(self, key: bytes, value: bytes) -> None:
+        values = self._shared.get(key)
+        if values is None:
+            del self._single[key]
+            self._pending[key] = None
+            return
+        values.discard(value)
+        if len(values) == 1:
+            del self._shared[key]
+            self._single[key] = self._pending[key] = values.pop()
 
     def write(self) -> None:
         """Bring the map to what is claimed. Raises KernelError when it is full."""
-        wanted: list[tuple[bytes, bytes]] = []
-        for key in self._touched:
-            values = self._claimed.get(key, ())
-            if len(values) == 1:
-                if self._present.get(key) != values[0]:
-                    wanted.append((key, values[0]))
-                continue
-            if not values:
-                self._claimed.pop(key, None)
-            if self._present.pop(key, None) is not None:
+        for key, value in self._pending.items():
+            if value is None:
                 self._map.delete(key)
-        self._map.put_all(wanted)
-        self._present.update(wanted)
-        self._touched.clear()
+                self._found.pop(key, None)
+        self._map.put_all(
+            [
+                (key, value)
+                for key, value in self._pending.items()
+                if value is not None and self._found.get(key) != value
+            ]
+        )
+        self._pending.clear()
+        self._found.clear()
