@@ -1,12 +1,13 @@
 """ns that a packet of an established connection costs, by BPF_PROG_TEST_RUN, beside two yardsticks.
 
-    taskset -c 1 .venv/bin/python bench/packet_cost.py [--rounds 9] [--repeat 1000000]
+    taskset -c 1 .venv/bin/python bench/packet_cost.py [--rounds 9] [--repeat 1000000] [--methods shoal dr tunnel]
 
 The protocol: a harness program restores the packet before every repetition (a rewritten packet fed back would be
 another packet) and tail-calls the program under test; all programs are measured in one process, interleaved; the
 figure is the median over the rounds of the ratio to the single-lookup program in the same round, harness included on
 both sides. Both tables are made for 1,048,576 connections
-(ours then has twice as many places) and are filled with the same flows just before.
+(ours then has twice as many places) and are filled with the same flows just before. Each forwarding method is measured
+by itself, in tables that hold its flows alone.
 """
 
 import argparse
@@ -40,9 +41,17 @@ NAMES = {
     "empty": "empty program",
     "single_lookup": "parse and one LRU lookup",
     "shoal": "shoal-xdp",
+    "dr": "shoal-xdp, dr",
+    "tunnel": "shoal-xdp, tunnel (ipip)",
+}
+METHODS = {
+    "shoal": ForwardingMethod.NAT,
+    "dr": ForwardingMethod.DR,
+    "tunnel": ForwardingMethod.TUNNEL,
 }
 ABOUT = (
-    "An established TCP connection's packet from the client, NAT, through the XDP program by BPF_PROG_TEST_RUN: CPU "
+    "An established TCP connection's packet from the client, by NAT, by direct routing and into "
+    "an IPIP tunnel, through the XDP program by BPF_PROG_TEST_RUN: CPU "
     "time per packet, with the harness that restores the packet (which is nearly all of the empty program's figure). "
     "The yardstick parses the packet and does a single lookup in an LRU hash. Both tables are made for 1,048,576 "
     "connections (ours then has twice as many places); flows are scattered over them."
@@ -68,7 +77,7 @@ def template(flags: int) -> bytes:
     return frame(macs=MACS, source=(CLIENT, 0), destination=(VIP, 80), flags=flags)
 
 
-def install(dataplane: EbpfDataplane, ifindex: int) -> None:
+def install(dataplane: EbpfDataplane, ifindex: int, method: ForwardingMethod) -> None:
     """One virtual server over three real servers, and the way out marked as fit for XDP."""
     destinations = tuple(Destination(address=real, port=80, weight=1) for real in REALS)
     listener = Listener(address=VIP, port=80, protocol=Protocol.TCP)
@@ -76,7 +85,7 @@ def install(dataplane: EbpfDataplane, ifindex: int) -> None:
         name="bench",
         listeners=(listener,),
         scheduler="rr",
-        method=ForwardingMethod.NAT,
+        method=method,
         destinations=destinations,
     )
     dataplane.apply([PutService(service=service)])
@@ -84,41 +93,53 @@ def install(dataplane: EbpfDataplane, ifindex: int) -> None:
     flags.put(ffi.new("__u32 *", ifindex), ffi.new("__u32 *", INTERFACE_FLAGS["SHOAL_XDP_TARGET"]))
 
 
-def fill(harness: Harness, programs: Mapping[str, int], flows: int) -> None:
+def fill(harness: Harness, programs: Mapping[str, int], flows: int, *, under_test: str) -> None:
     """Establish every flow in both tables, and prove on one packet each that they are hits."""
-    for name, flags in (("shoal", SYN), ("shoal", ACK), ("single_lookup", ACK)):
+    for name, flags in ((under_test, SYN), (under_test, ACK), ("single_lookup", ACK)):
         harness.select(programs[name])
         harness.plan(Plan(template=template(flags), flows=flows, sequential=True))
         harness.run(flows)
     known = frame(macs=MACS, source=(CLIENT, 1024), destination=(VIP, 80))
-    for name, verdict in (("shoal", XDP_REDIRECT), ("single_lookup", XDP_TX)):
+    for name, verdict in ((under_test, XDP_REDIRECT), ("single_lookup", XDP_TX)):
         got, _ = run_packet(programs[name], known)
         if got != verdict:
             sys.exit(f"packet_cost: verdict {got} instead of {verdict}: the flows are not established")
     harness.plan(Plan(template=template(ACK), flows=flows, sequential=False))
 
 
-def measure(rounds: int, repeat: int) -> list[Row]:
-    """The rows for every number of flows."""
+def measure(rounds: int, repeat: int, names: Sequence[str]) -> list[Row]:
+    """The rows for every method and number of flows."""
     ifindex = prepare_network()
     rows = []
     with tempfile.TemporaryDirectory(prefix="shoal-bench-") as folder:
         sh(f"mount -t bpf bpf {folder}")
-        harness = Harness.load()
-        dataplane = EbpfDataplane.open(Path(folder) / "pins", max_connections=TABLE)
         try:
-            install(dataplane, ifindex)
-            programs = {
-                "empty": harness.loaded.program("empty"),
-                "single_lookup": harness.loaded.program("single_lookup"),
-                "shoal": dataplane._loaded.program("shoal_xdp"),
-            }
-            for flows in AIMS:
-                fill(harness, programs, flows)
-                rows += rows_of(flows, samples(harness, programs, rounds=rounds, repeat=repeat))
+            for name in names:
+                rows += measure_method(name, Path(folder) / "pins", ifindex, rounds=rounds, repeat=repeat)
         finally:
-            dataplane.remove()
             sh(f"umount {folder}")
+    return rows
+
+
+def measure_method(name: str, pins: Path, ifindex: int, *, rounds: int, repeat: int) -> list[Row]:
+    """The rows of one forwarding method; the yardsticks are shown beside nat, and measured beside each."""
+    harness = Harness.load()
+    dataplane = EbpfDataplane.open(pins, max_connections=TABLE)
+    rows = []
+    try:
+        install(dataplane, ifindex, METHODS[name])
+        programs = {
+            "empty": harness.loaded.program("empty"),
+            "single_lookup": harness.loaded.program("single_lookup"),
+            name: dataplane._loaded.program("shoal_xdp"),
+        }
+        for flows in AIMS:
+            fill(harness, programs, flows, under_test=name)
+            taken = samples(harness, programs, rounds=rounds, repeat=repeat)
+            rows += rows_of(flows, taken, shown=list(programs) if name == "shoal" else [name])
+    finally:
+        dataplane.remove()
+        harness.loaded.close()
     return rows
 
 
@@ -134,8 +155,8 @@ def samples(
     return taken
 
 
-def rows_of(flows: int, taken: Mapping[str, Sequence[float]]) -> list[Row]:
-    """One row for each program, all with their ratio to the single lookup."""
+def rows_of(flows: int, taken: Mapping[str, Sequence[float]], *, shown: Sequence[str]) -> list[Row]:
+    """One row for each program that is shown, all with their ratio to the single lookup."""
     return [
         Row(
             what=f"{flows:,} flow{'s' if flows > 1 else ''}",
@@ -146,6 +167,7 @@ def rows_of(flows: int, taken: Mapping[str, Sequence[float]]) -> list[Row]:
             aim=at_most(AIMS[flows]) if name == "shoal" else None,
         )
         for name, values in taken.items()
+        if name in shown
     ]
 
 
@@ -154,10 +176,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--repeat", type=int, default=1_000_000)
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     arguments = parser.parse_args()
     leave_the_host()
     watch = NoiseWatch(this_cpu())
-    rows = measure(arguments.rounds, arguments.repeat)
+    rows = measure(arguments.rounds, arguments.repeat, arguments.methods)
     hand_over(
         Part(
             name="packet_cost",
