@@ -11,7 +11,7 @@ from shoal.dataplane.packet import Packet, TcpFlags
 from shoal.model import Encapsulation, ForwardingMethod, Listener, Protocol
 from support.namespaces import run
 from support.outer_headers import EPHEMERAL, OuterHeader, open_tunnel, read_outer
-from support.packet_bench import DROP, NEIGHBOUR_MAC, SEND, PacketBench
+from support.packet_bench import ANSWER, DROP, NEIGHBOUR_MAC, SEND, PacketBench
 from support.packets import INTACT, Damage, checksum, encode_packet
 
 VIPS = {4: ip_address("192.0.2.10"), 6: ip_address("2001:db8::10")}
@@ -158,3 +158,13 @@ def test_without_a_route_the_packet_is_dropped_and_with_one_it_goes(bench: Packe
         run(f"ip -n {bench.namespace} route add default via 192.168.255.2")
     bench.dataplane.sweep()
     assert sent(bench, encode_packet(packet(6)))[0].destination == REALS[4]
+
+
+def test_a_change_of_encapsulation_changes_at_once_what_fits(bench: PacketBench):
+    serve(bench, 4, Encapsulation.IPIP)
+    just_fits = encode_packet(packet(4, payload=bytes(1480 - 28)))
+    assert bench.send(just_fits)[0] == SEND
+    serve(bench, 4, Encapsulation.GRE)
+    assert bench.send(just_fits)[::2] == (ANSWER, Drop.PACKET_TOO_BIG)
+    serve(bench, 4, Encapsulation.IPIP)
+    assert bench.send(just_fits)[0] == SEND

@@ -4,10 +4,11 @@ A destination's encapsulation is one store of eight bytes, so no packet sees hal
 """
 
 import struct
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from shoal.dataplane.base import Destination
-from shoal.dataplane.ebpf.abi import ENCAPS, ffi
+from shoal.dataplane.ebpf.abi import ENCAPS, LIMITS, ffi
 from shoal.dataplane.ebpf.addresses import address_of, packed
 from shoal.dataplane.ebpf.objects import Loaded
 from shoal.dataplane.ebpf.tables import row_format
@@ -18,6 +19,7 @@ _ENCAPS = {number: encap for encap, number in _NUMBERS.items()}
 _FORM = struct.Struct("!HBBB3x")  # port, kind, family, overhead: see struct encapsulation
 _ROW = row_format("struct encapsulation", ("source", "port", "kind", "overhead"))
 _UNKNOWN = bytes(16)
+_LONG_AGO = 1 << 16  # ticks: 18 minutes
 
 Sources = Callable[[Sequence[Address]], dict[Address, Address]]
 """The router's own address towards each of these, where there is a route."""
@@ -39,8 +41,10 @@ class Tunnels:
         for number, destination in wanted.items():
             kind, family = _NUMBERS[destination.encap], destination.address.version
             form = _FORM.pack(destination.outer_port, kind, family, destination.overhead)
-            entry = ffi.addressof(self._table[number], "port")
-            ffi.cast("__u64 *", entry)[0] = int.from_bytes(form, "little")
+            word = ffi.cast("__u64 *", ffi.addressof(self._table[number], "port"))
+            if word[0] != int.from_bytes(form, "little"):
+                word[0] = int.from_bytes(form, "little")
+                self._forget_way(number)
         self._set_sources({number: each.address for number, each in wanted.items()})
 
     def read(self, number: int) -> tuple[Encapsulation, int]:
@@ -65,4 +69,10 @@ class Tunnels:
             content = _UNKNOWN if source is None else packed(source)
             if self._table.row(number, _ROW)[0] != content:
                 ffi.buffer(ffi.addressof(self._table[number].source))[:] = content
-                self._destinations[number].hop.ifindex = 0  # the way is asked for again
+                self._forget_way(number)
+
+    def _forget_way(self, number: int) -> None:
+        """Have the programs ask the kernel again: what they remember is at its end long ago."""
+        self._destinations[number].hop_tick = (
+            time.monotonic_ns() >> LIMITS["SHOAL_TICK_SHIFT"]
+        ) - _LONG_AGO & 0xFFFFFFFF
