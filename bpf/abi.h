@@ -22,6 +22,7 @@ enum shoal_limit {
 	SHOAL_GRACE_TICKS = 60,		/* a dead entry rests for 1 s, so that no reader of it is left */
 	SHOAL_LIST_ENTRIES = 1024,
 	SHOAL_MAX_MACS = 8,
+	SHOAL_MAX_REPLICAS = 8,		/* destinations of one virtual address under lblcr */
 };
 
 /* Of a connection's slot. From SHOAL_NONE on the entry is live; the order is that of IPVS (enum in ip_vs.h). */
@@ -62,6 +63,7 @@ enum shoal_scheduler {
 	SHOAL_DH = 9,
 	SHOAL_MH = 10,
 	SHOAL_LBLC = 11,
+	SHOAL_LBLCR = 12,
 };
 
 /* Of sh and mh. */
@@ -252,7 +254,7 @@ struct service_config {
 	__u32 method;			/* of destinations without one of their own; for reading back */
 };
 
-/* lblc: which destination a virtual address of a service was given. */
+/* lblc and lblcr: which destination a virtual address of a service was given. */
 struct locality_key {
 	__u32 service;
 	struct address6 address;
@@ -261,6 +263,14 @@ struct locality_key {
 struct locality {
 	__u32 destination;
 	__u32 used;			/* tick */
+};
+
+/* lblcr: the destinations of a virtual address, newest first. */
+struct replicas {
+	__u32 n;
+	__u32 changed;			/* tick */
+	__u32 used;			/* tick */
+	__u32 destination[8];
 };
 
 struct service {

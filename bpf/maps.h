@@ -65,6 +65,7 @@ DICTIONARY(reverses, struct listener_key, struct reverse, 4096);
 DICTIONARY(interfaces, __u32, __u32, 64);
 DICTIONARY(own_addresses, __u32, struct own_addresses, 64);
 CACHE(localities, struct locality_key, struct locality, 16384);
+CACHE(replica_sets, struct locality_key, struct replicas, 16384);
 
 static const __u32 zero;
 

@@ -2,13 +2,14 @@
 /*
  * Choosing a destination. Semantics: shoal/schedulers (pure), which are those of the kernel's ip_vs_<name>.c.
  * rr and wrr have been worked out into a ring; the others compare members (schedule_least.h), draw two of them
- * (schedule_twos.h), hash the request (schedule_hash.h), or remember (schedule_locality.h).
+ * (schedule_twos.h), hash the request (schedule_hash.h), or remember (schedule_locality.h, schedule_replicas.h).
  */
 #ifndef SHOAL_SCHEDULE_H
 #define SHOAL_SCHEDULE_H
 #include "schedule_hash.h"
 #include "schedule_least.h"
 #include "schedule_locality.h"
+#include "schedule_replicas.h"
 #include "schedule_twos.h"
 
 /* The ring holds candidates only. */
@@ -22,22 +23,18 @@ static __always_inline __u32 choose_from_ring(struct service_config *config)
 	return destination ? *destination : NO_DESTINATION;
 }
 
-__noinline __u32 choose_destination(const struct request *request)
+/* All but lblcr, whose stack would be too much together with theirs. */
+__noinline __u32 choose_afresh(__u32 config_number, const struct request *request)
 {
-	if (!request)
-		return NO_DESTINATION;
-	__u32 service_number = request->service;
-	struct service *service = bpf_map_lookup_elem(&services, &service_number);
-	__u32 index = service ? READ_ONCE(service->config) : 0;
-	struct service_config *config = bpf_map_lookup_elem(&service_configs, &index);
+	struct service_config *config = bpf_map_lookup_elem(&service_configs, &config_number);
 
-	if (!service || !config)
+	if (!config || !request)
 		return NO_DESTINATION;
 	switch (config->scheduler) {
 	case SHOAL_RING:
 		return choose_from_ring(config);
 	case SHOAL_TWOS:
-		return choose_better_of_two(config, index);
+		return choose_better_of_two(config, config_number);
 	case SHOAL_SH:
 		return choose_by_source(config, request->client, request->client_port);
 	case SHOAL_DH:
@@ -49,6 +46,18 @@ __noinline __u32 choose_destination(const struct request *request)
 	default:
 		return choose_least(config);
 	}
+}
+
+static __always_inline __u32 choose_destination(const struct request *request)
+{
+	__u32 service_number = request->service;
+	struct service *service = bpf_map_lookup_elem(&services, &service_number);
+	__u32 index = service ? READ_ONCE(service->config) : 0;
+	const struct service_config *config = bpf_map_lookup_elem(&service_configs, &index);
+
+	if (!service || !config)
+		return NO_DESTINATION;
+	return config->scheduler == SHOAL_LBLCR ? choose_by_replicas(index, request) : choose_afresh(index, request);
 }
 
 #endif

@@ -8,13 +8,12 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from shoal.dataplane.base import Destination, PutService, Service
-from shoal.dataplane.ebpf.abi import TICK_SECONDS
+from shoal.dataplane.ebpf.abi import LIMITS, TICK_SECONDS
 from shoal.dataplane.ebpf.scheduling import SCHEDULER_NAMES
 from shoal.dataplane.ebpf.sizes import Capacity
 from shoal.dataplane.packet import Packet, TcpFlags
-from shoal.errors import ConfigError
 from shoal.model import Address, ForwardingMethod, Listener, Protocol
-from shoal.schedulers import Load, Request, mh, names, scheduler_class
+from shoal.schedulers import Load, Request, lblcr, mh, names, scheduler_class
 from support.packet_bench import SEND, PacketBench
 from support.packets import decode_packet, encode_packet
 
@@ -153,7 +152,7 @@ def test_thousands_of_random_decisions_are_those_of_the_reference(
     assert 0 < refused < SERVICES * DECISIONS / 2
 
 
-@pytest.mark.parametrize("scheduler", ["sh", "dh", "mh", "lblc"])
+@pytest.mark.parametrize("scheduler", ["sh", "dh", "mh", "lblc", "lblcr"])
 def test_ipv6_addresses_are_hashed_as_the_reference_does(bench: PacketBench, scheduler: str):
     chance = random.Random(f"{scheduler} {bench.program}")
     flags = tuple(flag for flag in scheduler_class(scheduler).known_flags if flag.endswith("port"))
@@ -197,6 +196,36 @@ def test_an_address_that_nobody_asked_for_in_a_day_is_scheduled_anew(bench: Pack
     value.used = value.used - 1000 & 0xFFFFFFFF
     cache.put(key, value)
     assert decide(bench, 10_101) == destinations[1].address
+
+
+def test_a_set_that_stayed_the_same_for_a_day_loses_its_most_loaded(bench: PacketBench):
+    destinations = put(bench, "lblcr", [10, 10])
+    first, second = (bench.dataplane._installation.loads[number] for number in numbers_of(bench))
+    assert decide(bench, 10_000) == destinations[0].address
+    first.active, second.active = 11, 4
+    assert decide(bench, 10_001) == destinations[1].address
+    first.active, second.active = 3, 4
+    assert decide(bench, 10_002) == destinations[0].address
+    cache = bench.dataplane._loaded.dictionary("replica_sets")
+    ((key, value),) = list(cache.items())
+    value.changed = value.changed - round(24 * 3600 / TICK_SECONDS) - 1 & 0xFFFFFFFF
+    cache.put(key, value)
+    first.active, second.active = 5, 4
+    assert decide(bench, 10_003) == destinations[1].address
+    first.active, second.active = 0, 4
+    assert decide(bench, 10_004) == destinations[1].address
+
+
+def test_a_set_holds_as_many_destinations_as_that_of_the_reference(bench: PacketBench):
+    assert LIMITS["SHOAL_MAX_REPLICAS"] == lblcr.MAX_REPLICAS
+    destinations = put(bench, "lblcr", [10] * 12)
+    loads = [bench.dataplane._installation.loads[number] for number in numbers_of(bench)]
+    reference = scheduler_class("lblcr")()
+    for turn in range(60):
+        for position, load in enumerate(loads):
+            load.active = 0 if position == turn % 12 else 11 + (7 * position + turn) % 5
+        expected = reference.choose(seen_loads(bench, destinations), Request(virtual_address=VIP))
+        assert decide(bench, 10_000 + turn) == destinations[expected].address
 
 
 def test_the_numbers_that_twos_draws_favour_nobody(bench: PacketBench):
@@ -244,13 +273,8 @@ def test_the_search_for_another_bucket_goes_round_the_whole_table(bench: PacketB
     }
 
 
-def test_a_scheduler_that_the_packet_path_lacks_is_refused(bench: PacketBench):
-    lacking = set(names()) - set(SCHEDULER_NAMES)
-    assert lacking == {"lblcr"}
-    for name in lacking:
-        with pytest.raises(ConfigError, match=f"the eBPF dataplane has no scheduler {name}"):
-            put(bench, name, [1])
-    assert bench.dataplane.actual().services == {}
+def test_the_packet_path_has_every_scheduler():
+    assert set(SCHEDULER_NAMES) == set(names())
 
 
 @pytest.mark.parametrize("services", [1, 256, 4096])

@@ -41,6 +41,7 @@ def chosen(lab: ContractLab, count: int, *, first: int = 0) -> str:
         ("sh", (1, 1, 1), "1111"),
         ("mh", (1, 1, 1), "3333"),
         ("lblc", (3, 3, 3), "11112"),
+        ("lblcr", (3, 3, 3), "11112"),
     ],
 )
 def test_new_connections_are_spread_in_the_schedulers_order(lab: ContractLab, scheduler, weights, expected):
@@ -194,7 +195,7 @@ def test_services_do_not_share_an_order(lab: ContractLab):
 
 
 @pytest.mark.parametrize(
-    "scheduler", ["rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "sh", "dh", "mh", "lblc"]
+    "scheduler", ["rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "sh", "dh", "mh", "lblc", "lblcr"]
 )
 def test_every_decision_equals_the_reference(lab: ContractLab, scheduler):
     rng = random.Random(scheduler)

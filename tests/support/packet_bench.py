@@ -139,7 +139,7 @@ class PacketBench:
             "ownership",
         ):
             loaded.table(name).clear()
-        for name in ("listeners", "reverses", "localities"):
+        for name in ("listeners", "reverses", "localities", "replica_sets"):
             dictionary = loaded.dictionary(name)
             for key, _ in list(dictionary.items()):
                 dictionary.delete(key)

@@ -198,7 +198,9 @@ class VirtualServerTable(Table, kw_only=True):
         ),
     ]
     scheduler: Annotated[
-        Literal["rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "twos", "sh", "dh", "mh", "lblc"],
+        Literal[
+            "rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "twos", "sh", "dh", "mh", "lblc", "lblcr"
+        ],
         Meta(description="how a real server is chosen for a connection"),
     ] = "wlc"
     scheduler_flags: Annotated[

@@ -8,6 +8,9 @@ from shoal.schedulers.base import ANY_REQUEST, Load, Request, Scheduler, registe
 from shoal.schedulers.lblc import EXPIRATION, Endpoint, candidates, is_overloaded
 from shoal.schedulers.least import least_for_weight, overhead
 
+MAX_REPLICAS = 8
+"""Destinations of one virtual address; the kernel has no limit (``SHOAL_MAX_REPLICAS`` in ``bpf/abi.h``)."""
+
 
 @dataclass(slots=True)
 class _Replicas:
@@ -23,7 +26,8 @@ class LocalityBasedLeastConnectionWithReplication(Scheduler):
     """What is sent to one virtual address goes to the least loaded of a set of destinations.
 
     When that one is overloaded while another is half idle, the choice of wlc joins the set. A set that stays
-    the same for 24 hours loses its most loaded destination, so that it shrinks when the crowd has gone.
+    the same for 24 hours loses its most loaded destination, so that it shrinks when the crowd has gone. Of a
+    full set the oldest gives way.
     """
 
     name = "lblcr"
@@ -54,7 +58,7 @@ class LocalityBasedLeastConnectionWithReplication(Scheduler):
         if kept is None:
             self._kept[request.virtual_address] = _Replicas([endpoint], request.now, request.now)
         elif endpoint not in kept.endpoints:
-            kept.endpoints.insert(0, endpoint)
+            kept.endpoints = [endpoint, *kept.endpoints][:MAX_REPLICAS]
             kept.changed = request.now
 
 

@@ -75,6 +75,7 @@ _DICTIONARIES = {
     "interfaces": ("__u32", "__u32"),
     "own_addresses": ("__u32", "struct own_addresses"),
     "localities": ("struct locality_key", "struct locality"),
+    "replica_sets": ("struct locality_key", "struct replicas"),
 }
 _COUNTERS = {
     "destination_counters": "struct destination_counters",

@@ -7,7 +7,22 @@ from shoal.dataplane.ebpf.abi import SCHEDULER_FLAGS, SCHEDULERS
 from shoal.errors import ConfigError
 from shoal.schedulers import Load, scheduler_class
 
-SCHEDULER_NAMES = ("rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "twos", "sh", "dh", "mh", "lblc")
+SCHEDULER_NAMES = (
+    "rr",
+    "wrr",
+    "lc",
+    "wlc",
+    "sed",
+    "nq",
+    "fo",
+    "ovf",
+    "twos",
+    "sh",
+    "dh",
+    "mh",
+    "lblc",
+    "lblcr",
+)
 """By their number in ``service_config.scheduler_name``: append only."""
 
 KINDS = {
