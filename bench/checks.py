@@ -157,6 +157,7 @@ def cluster(targets: int, *, interval: float, http: bool) -> Cluster:
         max_connections_ipv6=1024,
         max_virtual_servers=1,
         max_real_servers=4096,
+        max_templates=65_536,
     )
 
 

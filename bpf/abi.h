@@ -48,6 +48,7 @@ enum shoal_state {
 /* Second byte of a connection's word. */
 enum shoal_connection_flag {
 	SHOAL_SPILLED = 1,	/* not in its home bucket */
+	SHOAL_TEMPLATED = 2,	/* counted by a template */
 };
 
 enum shoal_scheduler {
@@ -72,6 +73,17 @@ enum shoal_scheduler_flag {
 	SHOAL_FALLBACK = 2,	/* another place is tried when the one found is not a candidate's */
 };
 
+/* Further flags of a service_config. */
+enum shoal_config_flag {
+	SHOAL_THRESHOLDS = 256,	/* one of its members has thresholds */
+};
+
+/* Of a service_config; for reading back. */
+enum shoal_persistence_flag {
+	SHOAL_EXPIRE_QUIESCENT = 1,
+	SHOAL_EXPIRE_REMOVED = 2,
+};
+
 /* Forwarding method, of a destination and of a connection; the order is that of shoal.model.ForwardingMethod. */
 enum shoal_method {
 	SHOAL_NAT = 0,
@@ -88,6 +100,7 @@ enum shoal_encap {
 
 enum shoal_destination_flag {
 	SHOAL_AVAILABLE = 1,
+	SHOAL_TAKES_PERSISTENT = 2,	/* templates send it new connections */
 };
 
 enum shoal_interface_flag {
@@ -232,6 +245,14 @@ struct load {
 	__u32 inactive;
 };
 
+/* A destination's thresholds, by the same number. */
+struct threshold {
+	__u32 upper;			/* connections from which on it gets no new ones; 0: no such limit */
+	__u32 lower;
+	__u32 overloaded;
+	__u32 reserved;
+};
+
 /* A destination's place in one configuration of its service. */
 struct member {
 	__u32 destination;
@@ -249,9 +270,14 @@ struct service_config {
 	__u32 n_ring;			/* positions among the members for sh, dh and mh */
 	__u32 cursor;			/* rr, wrr: the next place; twos: how often numbers were drawn */
 	__u32 scheduler_name;		/* index into Python's list of names, for reading back */
-	__u32 flags;			/* enum shoal_scheduler_flag */
+	__u32 flags;			/* enum shoal_scheduler_flag, enum shoal_config_flag */
 	__u32 total_weight;		/* of the candidates */
 	__u32 method;			/* of destinations without one of their own; for reading back */
+	__u32 persistence;		/* seconds; 0: none */
+	__u8 prefix4;			/* length of the client networks that it goes by */
+	__u8 prefix6;
+	__u8 persistence_flags;		/* enum shoal_persistence_flag */
+	__u8 reserved;
 };
 
 /* lblc and lblcr: which destination a virtual address of a service was given. */
@@ -271,6 +297,19 @@ struct replicas {
 	__u32 changed;			/* tick */
 	__u32 used;			/* tick */
 	__u32 destination[8];
+};
+
+/* Persistence: the client networks of a service, masked. */
+struct template_key {
+	__u32 service;
+	struct address6 network;
+};
+
+struct template {
+	__u32 destination;
+	__u32 expires;			/* tick */
+	__u32 connections;		/* while there are some it outlives that */
+	__u32 reserved;
 };
 
 struct service {
@@ -310,6 +349,7 @@ struct destination_counters {
 struct service_counters {
 	__u64 connections;
 	__u64 drops[32];
+	__u64 unpersisted;		/* connections for which there was no room for a template */
 };
 
 struct settings {
@@ -349,6 +389,12 @@ struct sweep_arguments {
 	__u32 expired;
 	__u32 live;
 	__u32 half_open;
+};
+
+struct template_sweep_arguments {
+	__u32 now;			/* tick */
+	__u32 expired;
+	__u32 live;
 };
 
 struct list_arguments {

@@ -27,7 +27,7 @@ static __always_inline __u32 claim(struct connection *c, __u32 word, const struc
 	if (STATE_OF(word) != SHOAL_FREE)
 		forget_spill(word, home_of(c, table));
 	if (IS_LIVE(word))
-		count_load(c->destination, STATE_OF(word), -1);
+		count_end(c->destination, word, &c->client);
 	return busy;
 }
 
@@ -100,11 +100,9 @@ __noinline __u64 claim_place(__u32 hash, __u32 now)
 }
 
 /* Make a claimed entry visible. An exchange is a full barrier: whoever sees the state sees the fields. */
-static __always_inline void publish(struct connection *c, int is_spilled, __u32 state)
+static __always_inline void publish(struct connection *c, __u32 flags, __u32 state)
 {
-	__u32 flags = is_spilled ? SHOAL_SPILLED << 8 : 0;
-
-	__sync_lock_test_and_set(&c->word, (c->word & ~0xffffu) | flags | state);
+	__sync_lock_test_and_set(&c->word, (c->word & ~0xffffu) | flags << 8 | state);
 }
 
 #endif

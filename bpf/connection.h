@@ -18,26 +18,14 @@
 #include "checksum.h"
 #include "maps.h"
 #include "parse.h"
+#include "persistence.h"
+#include "threshold.h"
+#include "ticks.h"
 
 #define STATE_OF(word) ((word) & 0xff)
 #define FLAGS_OF(word) ((word) >> 8 & 0xff)
 #define NEXT_GENERATION(word) (((word) & 0xffff0000u) + 0x10000u)
 #define IS_LIVE(word) (STATE_OF(word) >= SHOAL_NONE)
-
-#define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
-#define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))
-#define barrier() asm volatile("" ::: "memory")
-
-static __always_inline __u32 now_in_ticks(void)
-{
-	return bpf_ktime_get_coarse_ns() >> SHOAL_TICK_SHIFT;
-}
-
-/* Whether a deadline has passed; right as long as the two are less than 417 days apart. */
-static __always_inline int passed(__u32 deadline, __u32 now)
-{
-	return (__s32)(deadline - now) <= 0;
-}
 
 static __always_inline __u32 connection_hash(const struct ip_address *client, __be16 port, __u8 protocol, __u64 seed)
 {
@@ -149,13 +137,38 @@ static __always_inline void count_load(__u32 destination, __u32 state, __u32 amo
 		__sync_fetch_and_add(state_is_active(state) ? &load->active : &load->inactive, amount);
 }
 
+/* A connection begins. */
+static __always_inline void count_begin(__u32 destination, __u32 state)
+{
+	struct load *load = bpf_map_lookup_elem(&loads, &destination);
+
+	if (!load)
+		return;
+	__sync_fetch_and_add(state_is_active(state) ? &load->active : &load->inactive, 1);
+	mind_thresholds(destination, load, 1);
+}
+
+/* A connection with this word is over. */
+__noinline int count_end(__u32 destination, __u32 word, const struct ip_address *client)
+{
+	struct load *load = bpf_map_lookup_elem(&loads, &destination);
+
+	if (FLAGS_OF(word) & SHOAL_TEMPLATED)
+		release_template(destination, client);
+	if (!load)
+		return 0;
+	__sync_fetch_and_add(state_is_active(STATE_OF(word)) ? &load->active : &load->inactive, -1);
+	mind_thresholds(destination, load, -1);
+	return 1;
+}
+
 /* Whoever moves the word from live to DEAD takes the connection out of the counts. */
 static __always_inline int kill_connection(struct connection *c, __u32 word, __u32 now)
 {
 	if (__sync_val_compare_and_swap(&c->word, word, (word & ~0xffu) | SHOAL_DEAD) != word)
 		return 0;
 	WRITE_ONCE(c->expires, now);
-	count_load(c->destination, STATE_OF(word), -1);
+	count_end(c->destination, word, &c->client);
 	return 1;
 }
 

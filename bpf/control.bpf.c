@@ -55,6 +55,31 @@ int shoal_sweep(struct sweep_arguments *arguments)
 	return 0;
 }
 
+static long sweep_template(const void *map, const struct template_key *key, const struct template *template,
+			   struct template_sweep_arguments *totals)
+{
+	__u32 number = template->destination;
+	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
+
+	if (to && to->in_use && (READ_ONCE(template->connections) || !passed(READ_ONCE(template->expires), totals->now))) {
+		totals->live++;
+		return 0;
+	}
+	totals->expired += !bpf_map_delete_elem(&templates, key);
+	return 0;
+}
+
+/* Removes templates that are over, and those of destinations whose number is about to be given to others. */
+SEC("syscall")
+int shoal_sweep_templates(struct template_sweep_arguments *arguments)
+{
+	struct template_sweep_arguments totals = { .now = arguments->now };
+
+	bpf_for_each_map_elem(&templates, sweep_template, &totals, 0);
+	*arguments = totals;
+	return 0;
+}
+
 struct list_slice {
 	__u32 first;
 	__u32 now;

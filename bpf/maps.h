@@ -50,6 +50,7 @@ TABLE(connection_table, struct bucket, 1024);
 TABLE(destinations, struct destination, 4096);
 TABLE(loads, struct load, 4096);
 TABLE(encapsulations, struct encapsulation, 4096);
+TABLE(thresholds, struct threshold, 4096);
 TABLE(services, struct service, 257);
 TABLE(service_configs, struct service_config, 1024);
 TABLE(members, struct member, 8192);
@@ -64,6 +65,7 @@ DICTIONARY(listeners, struct listener_key, struct listener, 4096);
 DICTIONARY(reverses, struct listener_key, struct reverse, 4096);
 DICTIONARY(interfaces, __u32, __u32, 64);
 DICTIONARY(own_addresses, __u32, struct own_addresses, 64);
+DICTIONARY(templates, struct template_key, struct template, 65536);
 CACHE(localities, struct locality_key, struct locality, 16384);
 CACHE(replica_sets, struct locality_key, struct replicas, 16384);
 
@@ -75,5 +77,6 @@ const volatile enum shoal_limit shoal_abi_version = SHOAL_ABI_VERSION;
 /* These are used through pointers only, which leaves no trace in BTF; the layout test wants them there. */
 const struct sweep_arguments *shoal_btf_sweep __attribute__((unused));
 const struct list_arguments *shoal_btf_list __attribute__((unused));
+const struct template_sweep_arguments *shoal_btf_template_sweep __attribute__((unused));
 
 #endif

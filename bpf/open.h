@@ -25,7 +25,8 @@ static __always_inline struct connection *same_reply(const struct packet *packet
 
 /* Write and publish the entry of a connection from packet's source to destination number `number`. */
 static __always_inline __u64 add_connection(const struct packet *packet, const struct destination *to, __u32 number,
-					    __u32 hash, __u32 now, __u32 state, const struct settings *table)
+					    __u32 hash, __u32 now, __u32 state, __u32 flags,
+					    const struct settings *table)
 {
 	__u64 place = claim_place(hash, now);
 	struct connection *c = place == NOWHERE ? NULL : entry_at(place);
@@ -47,8 +48,10 @@ static __always_inline __u64 add_connection(const struct packet *packet, const s
 	c->address_delta = address_change(&packet->destination, &inside);
 	c->port_delta = csum_delta16(packet->destination_port, to->port);
 	c->client_hop.ifindex = 0;
-	count_load(number, state, 1);
-	publish(c, place / SHOAL_BUCKET_SLOTS != bucket_index(hash, 0, n_buckets_of(table)), state);
+	count_begin(number, state);
+	if (place / SHOAL_BUCKET_SLOTS != bucket_index(hash, 0, n_buckets_of(table)))
+		flags |= SHOAL_SPILLED;
+	publish(c, flags, state);
 	return place;
 }
 
@@ -89,6 +92,38 @@ static __always_inline __u32 listening_service(const struct packet *packet)
 	return listener ? listener->service : NO_SERVICE;
 }
 
+/* The destination of a new connection: that of the client's template, or one that the scheduler chooses. */
+static __always_inline __u32 choose_persistently(struct scratch *scratch)
+{
+	const struct ip_address *client = &scratch->packet.source;
+	struct opening *opening = &scratch->opening;
+	__u32 service = scratch->request.service, number = NO_DESTINATION;
+	const struct service_config *config = config_of(service);
+	int is_persistent = config && config->persistence;
+
+	opening->is_templated = 0;
+	if (is_persistent)
+		number = recall_destination(service, client, opening->now);
+	if (number != NO_DESTINATION) {
+		opening->is_templated = 1;
+		return number;
+	}
+	number = choose_destination(&scratch->request);
+	if (!is_persistent || number == NO_DESTINATION)
+		return number;
+	__u32 settled = make_template(service, client, number, opening->now);
+	opening->is_templated = settled != NO_DESTINATION;
+	return opening->is_templated ? settled : number;
+}
+
+/* A connection that was given a destination does not come about. */
+static __always_inline int give_up(struct scratch *scratch, __u32 number, enum shoal_drop reason)
+{
+	if (scratch->opening.is_templated)
+		release_template(number, &scratch->packet.source);
+	return drop(scratch->request.service, reason);
+}
+
 /* A packet from a client without a connection: schedule it when it may open one. Returns an outcome or NOT_OURS. */
 __noinline int open_connection(void)
 {
@@ -115,17 +150,18 @@ __noinline int open_connection(void)
 		.client_port = packet->source_port,
 		.virtual_address = mapped(&packet->destination),
 	};
-	__u32 number = choose_destination(&scratch->request);
+	__u32 number = choose_persistently(scratch);
 	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
 	if (number == NO_DESTINATION || !to)
 		return drop(service, SHOAL_NO_REAL_SERVER);
 
+	__u32 flags = opening->is_templated ? SHOAL_TEMPLATED : 0;
 	if (to->method == SHOAL_NAT && !clear_reply(packet, to, opening, table, &scratch->other))
-		return drop(service, SHOAL_REPLY_TUPLE_IN_USE);
+		return give_up(scratch, number, SHOAL_REPLY_TUPLE_IN_USE);
 	__u32 state = packet->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_NONE;
-	opening->place = add_connection(packet, to, number, opening->hash, opening->now, state, table);
+	opening->place = add_connection(packet, to, number, opening->hash, opening->now, state, flags, table);
 	if (opening->place == NOWHERE)
-		return drop(service, SHOAL_TABLE_FULL);
+		return give_up(scratch, number, SHOAL_TABLE_FULL);
 	count_connection(service, number);
 	return OUTCOME_SEND;
 }
@@ -185,7 +221,7 @@ __noinline int adopt_from_reply(void)
 	if (known && !kill_connection(known, READ_ONCE(known->word), opening->now))
 		return NOT_OURS;
 	__u32 state = reply->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_ESTABLISHED;
-	opening->place = add_connection(forward, from, number, opening->hash, opening->now, state, table);
+	opening->place = add_connection(forward, from, number, opening->hash, opening->now, state, 0, table);
 	return opening->place == NOWHERE ? NOT_OURS : OUTCOME_SEND;
 }
 

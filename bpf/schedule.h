@@ -12,18 +12,34 @@
 #include "schedule_replicas.h"
 #include "schedule_twos.h"
 
-/* The ring holds candidates only. */
-static __always_inline __u32 choose_from_ring(struct service_config *config)
+struct walk {
+	struct service_config *config;
+	__u32 found;
+};
+
+static long take_next(__u32 i, struct walk *walk)
 {
-	if (!config->n_ring)
-		return NO_DESTINATION;
+	struct service_config *config = walk->config;
 	__u32 position = config->ring + __sync_fetch_and_add(&config->cursor, 1) % config->n_ring;
 	const __u32 *destination = bpf_map_lookup_elem(&rings, &position);
 
-	return destination ? *destination : NO_DESTINATION;
+	if (!destination || is_overloaded(config, *destination))
+		return 0;
+	walk->found = *destination;
+	return 1;
 }
 
-/* All but lblcr, whose stack would be too much together with theirs. */
+/* The ring holds those with a share; who is overloaded is passed over. */
+static __always_inline __u32 choose_from_ring(struct service_config *config)
+{
+	struct walk walk = { .config = config, .found = NO_DESTINATION };
+
+	if (config->n_ring && !take_next(0, &walk) && config->flags & SHOAL_THRESHOLDS)
+		bpf_loop(config->n_ring - 1, take_next, &walk, 0);
+	return walk.found;
+}
+
+/* Without a memory of earlier requests. */
 __noinline __u32 choose_afresh(__u32 config_number, const struct request *request)
 {
 	struct service_config *config = bpf_map_lookup_elem(&service_configs, &config_number);
@@ -41,13 +57,12 @@ __noinline __u32 choose_afresh(__u32 config_number, const struct request *reques
 		return choose_by_address(config, request->virtual_fold);
 	case SHOAL_MH:
 		return choose_by_maglev(config, request->client, request->client_port);
-	case SHOAL_LBLC:
-		return choose_by_locality(config, request);
 	default:
 		return choose_least(config);
 	}
 }
 
+/* Functions of their own, because the stacks of all schedulers together would be too much. */
 static __always_inline __u32 choose_destination(const struct request *request)
 {
 	__u32 service_number = request->service;
@@ -57,7 +72,14 @@ static __always_inline __u32 choose_destination(const struct request *request)
 
 	if (!service || !config)
 		return NO_DESTINATION;
-	return config->scheduler == SHOAL_LBLCR ? choose_by_replicas(index, request) : choose_afresh(index, request);
+	switch (config->scheduler) {
+	case SHOAL_LBLC:
+		return choose_by_locality(index, request);
+	case SHOAL_LBLCR:
+		return choose_by_replicas(index, request);
+	default:
+		return choose_afresh(index, request);
+	}
 }
 
 #endif

@@ -70,7 +70,7 @@ static __always_inline __u32 candidate_at(const struct service_config *config, _
 	position = config->members + *chosen;
 	const struct member *member = bpf_map_lookup_elem(&members, &position);
 
-	return member && member->candidate ? member->destination : NO_DESTINATION;
+	return member && is_candidate(config, member) ? member->destination : NO_DESTINATION;
 }
 
 static __always_inline __u32 choose_by_address(const struct service_config *config, __be32 virtual_address)

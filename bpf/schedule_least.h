@@ -5,9 +5,8 @@
  */
 #ifndef SHOAL_SCHEDULE_LEAST_H
 #define SHOAL_SCHEDULE_LEAST_H
-#include "maps.h"
-
-#define NO_DESTINATION 0xffffffffu
+#include "persistence.h"
+#include "threshold.h"
 
 /* What a scheduler may go by; addresses folded to 32 bits. */
 struct request {
@@ -68,7 +67,7 @@ static long compare_member(__u32 i, struct least *least)
 	__u32 position = least->config->members + i;
 	const struct member *member = bpf_map_lookup_elem(&members, &position);
 
-	if (!member || !member->candidate)
+	if (!member || !is_candidate(least->config, member))
 		return 0;
 	__u32 destination = member->destination;
 	const struct load *load = bpf_map_lookup_elem(&loads, &destination);

@@ -22,7 +22,7 @@ static long search_member(__u32 i, struct locality_search *search)
 	__u32 position = search->least.config->members + i;
 	const struct member *member = bpf_map_lookup_elem(&members, &position);
 
-	if (!member || !member->candidate)
+	if (!member || !is_candidate(search->least.config, member))
 		return 0;
 	__u32 destination = member->destination;
 	const struct load *load = bpf_map_lookup_elem(&loads, &destination);
@@ -39,8 +39,12 @@ static long search_member(__u32 i, struct locality_search *search)
 	return 0;
 }
 
-static __always_inline __u32 choose_by_locality(const struct service_config *config, const struct request *request)
+__noinline __u32 choose_by_locality(__u32 config_number, const struct request *request)
 {
+	const struct service_config *config = bpf_map_lookup_elem(&service_configs, &config_number);
+
+	if (!config || !request)
+		return NO_DESTINATION;
 	struct locality_key key = { .service = request->service, .address = request->virtual_address };
 	__u32 now = request->now;
 	struct locality *kept = bpf_map_lookup_elem(&localities, &key);

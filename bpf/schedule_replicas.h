@@ -66,7 +66,7 @@ static long search_replica(__u32 i, struct replica_search *search)
 	__u32 number = search->least.config->members + i;
 	const struct member *member = bpf_map_lookup_elem(&members, &number);
 
-	if (!member || !member->candidate)
+	if (!member || !is_candidate(search->least.config, member))
 		return 0;
 	__u32 destination = member->destination;
 	const struct load *load = bpf_map_lookup_elem(&loads, &destination);
@@ -120,7 +120,6 @@ static __always_inline void recall_set(struct replicas *set, const struct locali
 		*set = *kept;
 }
 
-/* A function of its own: its stack would be too much on top of the other schedulers'. */
 __noinline __u32 choose_by_replicas(__u32 config_number, const struct request *request)
 {
 	const struct service_config *config = bpf_map_lookup_elem(&service_configs, &config_number);

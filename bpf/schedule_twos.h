@@ -19,16 +19,36 @@ static __always_inline __u64 drawn(__u64 seed, __u32 stream, __u32 count)
 
 struct draw {
 	const struct service_config *config;
+	__u32 total;		/* of the candidates' weights */
 	__s64 point[2];
 	__u32 member[2];	/* positions; NO_DESTINATION until the point is passed */
 };
+
+static long weigh_member(__u32 i, struct draw *draw)
+{
+	__u32 position = draw->config->members + i;
+	const struct member *member = bpf_map_lookup_elem(&members, &position);
+
+	if (member && is_candidate(draw->config, member))
+		draw->total += member->weight;
+	return 0;
+}
+
+/* Who is overloaded is not known beforehand. */
+static __always_inline __u32 total_weight(struct draw *draw)
+{
+	if (!(draw->config->flags & SHOAL_THRESHOLDS))
+		return draw->config->total_weight;
+	bpf_loop(draw->config->n_members, weigh_member, draw, 0);
+	return draw->total;
+}
 
 static long pass_member(__u32 i, struct draw *draw)
 {
 	__u32 position = draw->config->members + i;
 	const struct member *member = bpf_map_lookup_elem(&members, &position);
 
-	if (!member || !member->candidate)
+	if (!member || !is_candidate(draw->config, member))
 		return 0;
 	for (int pick = 0; pick < 2; pick++) {
 		draw->point[pick] -= member->weight;
@@ -52,16 +72,14 @@ static __always_inline __u32 better_of(const struct member *one, const struct me
 static __always_inline __u32 choose_better_of_two(struct service_config *config, __u32 config_number)
 {
 	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
-	__u32 parts = config->total_weight + 1;	/* as in the kernel, both ends are included */
+	struct draw draw = { .config = config, .member = { NO_DESTINATION, NO_DESTINATION } };
 
 	if (!table)
 		return NO_DESTINATION;
+	__u32 parts = total_weight(&draw) + 1;	/* as in the kernel, both ends are included */
 	__u64 chance = drawn(table->hash_seed, config_number, __sync_fetch_and_add(&config->cursor, 1));
-	struct draw draw = {
-		.config = config,
-		.point = { (__u32)chance % parts, (__u32)(chance >> 32) % parts },
-		.member = { NO_DESTINATION, NO_DESTINATION },
-	};
+	draw.point[0] = (__u32)chance % parts;
+	draw.point[1] = (__u32)(chance >> 32) % parts;
 	bpf_loop(config->n_members, pass_member, &draw, 0);
 	const struct member *one = bpf_map_lookup_elem(&members, &draw.member[0]);
 	const struct member *other = bpf_map_lookup_elem(&members, &draw.member[1]);

@@ -12,6 +12,8 @@ struct opening {
 	__u64 place;			/* of the connection that was opened */
 	__u32 hash;
 	__u32 now;
+	__u32 is_templated;		/* a template counts the connection */
+	__u32 reserved;
 };
 
 struct scratch {

@@ -13,7 +13,7 @@ from shoal.dataplane.base import Dataplane, Drop
 from shoal.dataplane.fake import FakeDataplane
 from shoal.dataplane.packet import Action, Packet, Verdict
 from support.outer_headers import encode_outer, open_tunnel
-from support.packet_bench import ANSWER, DROP, PASS, SEND, PacketBench, packet_bench
+from support.packet_bench import ANSWER, DROP, MAX_TEMPLATES, PASS, SEND, PacketBench, packet_bench
 from support.packets import INTACT, Damage, decode_packet, encode_packet
 from support.translation import TranslatedDataplane, packet_to_ipv6, verdict_to_ipv4
 
@@ -66,7 +66,7 @@ class FakeUnderTest(DataplaneUnderTest):
     """The fake, by objects."""
 
     def __init__(self) -> None:
-        self.dataplane: FakeDataplane = FakeDataplane()
+        self.dataplane: FakeDataplane = FakeDataplane(max_templates=MAX_TEMPLATES)
         self._now = 1000.0
 
     def send(self, packet: Packet) -> Verdict:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_network
 
 from shoal.dataplane.base import (
     Attachment,
@@ -17,7 +17,7 @@ from shoal.dataplane.base import (
     Step,
 )
 from shoal.errors import KernelError
-from shoal.model import Connection, ConnectionState, Protocol
+from shoal.model import Connection, ConnectionState, Protocol, Template
 
 CONNECTION = Connection(
     protocol=Protocol.TCP,
@@ -27,6 +27,15 @@ CONNECTION = Connection(
     state=ConnectionState.ESTABLISHED,
     expires_in=899.5,
     virtual_server="www",
+)
+
+
+TEMPLATE = Template(
+    virtual_server="www",
+    network=ip_network("198.51.100.0/24"),
+    real=(IPv4Address("10.0.1.21"), 80),
+    expires_in=299.5,
+    connections=1,
 )
 
 
@@ -62,6 +71,10 @@ class MemoryDataplane(Dataplane):
     def connections(self, *, limit: int) -> Iterable[Connection]:
         """One connection."""
         return (CONNECTION,)[:limit]
+
+    def templates(self, *, limit: int) -> Iterable[Template]:
+        """One, of the first service."""
+        return [TEMPLATE][: limit if self.services else 0]
 
     def counters(self) -> Counters:
         """Figures that are all different."""

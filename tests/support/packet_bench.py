@@ -29,6 +29,7 @@ _VERDICTS = {
     "shoal_tc": {TC_ACT_OK: PASS, TC_ACT_SHOT: DROP, TC_ACT_REDIRECT: SEND},
 }
 _numbers = itertools.count()
+MAX_TEMPLATES = 64
 NEIGHBOUR_MAC = "02:00:00:00:0f:fe"
 
 
@@ -36,7 +37,11 @@ class PacketBench:
     """A router whose every route leads to one interface with one neighbour, and a program to feed."""
 
     def __init__(self, namespace: str, pins: Path, program: str, *, max_connections: int) -> None:
-        self._limits = {"max_connections": max_connections, "max_connections_ipv6": max_connections}
+        self._limits = {
+            "max_connections": max_connections,
+            "max_connections_ipv6": max_connections,
+            "max_templates": MAX_TEMPLATES,
+        }
         self.namespace = namespace
         self.family = 4
         self.pins = pins
@@ -117,6 +122,10 @@ class PacketBench:
                 for slot in table[number].slot:
                     if slot.word & 0xFF > STATES["SHOAL_BUSY"]:
                         slot.expires = slot.expires - ticks & 0xFFFFFFFF
+        templates = self.dataplane._loaded.dictionary("templates")
+        for key, value in list(templates.items()):
+            value.expires = value.expires - ticks & 0xFFFFFFFF
+            templates.put(key, value)
 
     def connection_tables(self) -> list[Table]:
         """Those of both families, or of IPv4 alone while IPv6 is not in use."""
@@ -133,13 +142,14 @@ class PacketBench:
             "destinations",
             "loads",
             "encapsulations",
+            "thresholds",
             "services",
             "service_configs",
             "filter",
             "ownership",
         ):
             loaded.table(name).clear()
-        for name in ("listeners", "reverses", "localities", "replica_sets"):
+        for name in ("listeners", "reverses", "localities", "replica_sets", "templates"):
             dictionary = loaded.dictionary(name)
             for key, _ in list(dictionary.items()):
                 dictionary.delete(key)

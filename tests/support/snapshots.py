@@ -8,7 +8,7 @@ from shoal.ipc.messages import PeerView, RoleReport, TargetHealth
 from shoal.lvsd import view
 from shoal.lvsd.journal import Entry
 from support.clusters import TWO_ROUTERS, cluster
-from support.memory_dataplane import CONNECTION, MemoryDataplane
+from support.memory_dataplane import CONNECTION, TEMPLATE, MemoryDataplane
 
 NOW = 1_800_000_000.0
 
@@ -109,6 +109,11 @@ class ShownLvsd:
         """One connection."""
         self.asked.append(f"connections limit={limit}")
         return view.ConnectionsView(connections=(view.connection(CONNECTION),), held=1, limit=1024)
+
+    async def templates(self, *, limit: int) -> view.TemplatesView:
+        """One template."""
+        self.asked.append(f"templates limit={limit}")
+        return view.TemplatesView(templates=(view.template(TEMPLATE),))
 
     async def events(self, *, after: int | None, limit: int, wait: float) -> view.EventsView:
         """The two events."""

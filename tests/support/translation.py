@@ -6,7 +6,7 @@ an address is folded into 32 bits, as the hashing schedulers do, so that they ch
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from shoal.dataplane.base import (
     Attachment,
@@ -19,7 +19,7 @@ from shoal.dataplane.base import (
     Step,
 )
 from shoal.dataplane.packet import IP_HEADER, Packet, Verdict
-from shoal.model import Address, Connection
+from shoal.model import Address, Connection, Persistence, Template
 
 LONGER_HEADER = IP_HEADER[6] - IP_HEADER[4]
 PREFIX = int(IPv6Address("2001:db8:2001:db8::"))
@@ -71,7 +71,16 @@ def _readdressed(service: Service, to: Callable[[Address], Address]) -> Service:
         service,
         listeners=tuple(replace(each, address=to(each.address)) for each in service.listeners),
         destinations=tuple(replace(each, address=to(each.address)) for each in service.destinations),
+        persistence=_persistence(service.persistence),
     )
+
+
+def _persistence(persistence: Persistence | None) -> Persistence | None:
+    """The networks of one family are those of the other; doing it twice undoes it."""
+    if persistence is None:
+        return None
+    longer = {"ipv4_prefix": persistence.ipv6_prefix - 96, "ipv6_prefix": persistence.ipv4_prefix + 96}
+    return replace(persistence, **longer)
 
 
 def _shorter(share: DestinationCounters) -> DestinationCounters:
@@ -117,6 +126,17 @@ class TranslatedDataplane(Dataplane):
                 real=(to_ipv4(each.real[0]), each.real[1]),
             )
             for each in self.inner.connections(limit=limit)
+        ]
+
+    def templates(self, *, limit: int) -> Iterable[Template]:
+        """Each in IPv4."""
+        return [
+            replace(
+                each,
+                network=ip_network((to_ipv4(each.network.network_address), each.network.prefixlen - 96)),
+                real=(to_ipv4(each.real[0]), each.real[1]),
+            )
+            for each in self.inner.templates(limit=limit)
         ]
 
     def counters(self) -> Counters:

@@ -72,6 +72,21 @@ def test_connections_are_limited_as_asked() -> None:
     ]
 
 
+def test_templates_are_limited_as_asked() -> None:
+    lvsd = ShownLvsd()
+    told = ask("GET", "/v1/templates?limit=5", lvsd=lvsd).json()
+    assert lvsd.asked == ["templates limit=5"]
+    assert told["templates"] == [
+        {
+            "virtual_server": "www",
+            "network": "198.51.100.0/24",
+            "real": "10.0.1.21:80",
+            "expires_in": 299.5,
+            "connections": 1,
+        }
+    ]
+
+
 def test_events_are_read_from_where_the_reader_stopped() -> None:
     lvsd = ShownLvsd()
     told = ask("GET", "/v1/events?after=41&limit=10&wait=2.5", lvsd=lvsd).json()

@@ -100,6 +100,15 @@ def test_connections_fit_80_columns(tmp_path: Path, lvsd: ShownLvsd) -> None:
     assert lvsd.asked == ["connections limit=20"]
 
 
+def test_what_persistence_remembers_is_shown(tmp_path: Path, lvsd: ShownLvsd) -> None:
+    assert lines(shoal(tmp_path, "connections", "--templates")) == [
+        "virtual server clients         real         connections expires",
+        "www            198.51.100.0/24 10.0.1.21:80           1   300 s",
+        "1 shown",
+    ]
+    assert lvsd.asked == ["templates limit=100"]
+
+
 def test_events_are_shown_with_their_causes(tmp_path: Path, lvsd: ShownLvsd) -> None:
     assert lines(shoal(tmp_path, "events")) == [
         "   41 01-15 07:58:30.000 router.active epoch=3: lb2 resigned",

@@ -231,6 +231,7 @@ def test_another_interface_opens_the_dataplane_anew(tmp_path: Path) -> None:
         ("max_connections_ipv6", 65_536),
         ("max_virtual_servers", 256),
         ("max_real_servers", 4096),
+        ("max_templates", 65_536),
     ],
 )
 def test_another_table_size_is_refused_because_connections_would_be_lost(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shoal.dataplane.base import DataplaneState, Destination, PutService, RemoveService, Service
 from shoal.dataplane.fake import FakeDataplane
 from shoal.dataplane.plan import plan
-from shoal.model import Encapsulation, ForwardingMethod, Listener, Protocol
+from shoal.model import Encapsulation, ForwardingMethod, Listener, Persistence, Protocol
 
 
 def listener(number: int) -> Listener:
@@ -200,3 +200,22 @@ def test_the_port_of_gue_is_no_difference_for_other_encapsulations():
         by_tunnel, destinations=tuple(replace(each, encap_port=5555) for each in WWW.destinations)
     )
     assert plan(state(ported), state(by_tunnel)) == ()
+
+
+def test_changes_of_persistence_are_told():
+    sticky = replace(WWW, persistence=Persistence(timeout=60, ipv4_prefix=24))
+    assert changes(sticky, WWW) == ("persistence none -> 60 s for each /24 or IPv6 /128",)
+    fickle = replace(WWW, persistence=Persistence(expire_quiescent=True, expire_removed=False))
+    assert changes(fickle, sticky) == (
+        "persistence 60 s for each /24 or IPv6 /128 -> "
+        "300 s for each /32 or IPv6 /128 but of quiesced and of removed",
+    )
+
+
+def test_changes_of_thresholds_are_told():
+    limited = replace(WWW, destinations=(replace(destination(21), upper_threshold=9), destination(22)))
+    assert changes(limited, WWW) == ("thresholds of 10.0.1.21:80 none -> 9",)
+    lower = replace(limited.destinations[0], lower_threshold=4)
+    assert changes(replace(limited, destinations=(lower, destination(22))), limited) == (
+        "thresholds of 10.0.1.21:80 9 -> 9, then 4",
+    )

@@ -3,6 +3,7 @@
 GET  /v1/status                            this router at a glance
 GET  /v1/servers                           virtual servers, real servers, health, counters
 GET  /v1/connections?limit=                some of the connections held
+GET  /v1/templates?limit=                  some of the persistence templates in force
 GET  /v1/events?after=&limit=&wait=        the journal; waits up to ``wait`` seconds for news
 POST /v1/failover {"to": "lb2"}            hand the floating addresses over (to any peer when ``to`` is empty)
 POST /v1/reload                            put the configuration file in force
@@ -39,6 +40,9 @@ class View(Protocol):
     async def connections(self, *, limit: int) -> view.ConnectionsView:
         """Some of the connections held."""
 
+    async def templates(self, *, limit: int) -> view.TemplatesView:
+        """Some of the persistence templates in force."""
+
     async def events(self, *, after: int | None, limit: int, wait: float) -> view.EventsView:
         """Journal entries, waiting for news."""
 
@@ -63,7 +67,7 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConnectionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """At most how many connections."""
+    """At most how many connections or templates."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
 
@@ -101,6 +105,10 @@ def create_app(lvsd: View) -> Starlette:
         query = _query(request, ConnectionsQuery)
         return _json(await lvsd.connections(limit=query.limit))
 
+    async def templates(request: Request) -> Response:
+        query = _query(request, ConnectionsQuery)
+        return _json(await lvsd.templates(limit=query.limit))
+
     async def events(request: Request) -> Response:
         query = _query(request, EventsQuery)
         return _json(await lvsd.events(after=query.after, limit=query.limit, wait=query.wait))
@@ -115,7 +123,13 @@ def create_app(lvsd: View) -> Starlette:
         await _body(request, Nothing)
         return _json(await lvsd.reload())
 
-    reads = {"status": status, "servers": servers, "connections": connections, "events": events}
+    reads = {
+        "status": status,
+        "servers": servers,
+        "connections": connections,
+        "templates": templates,
+        "events": events,
+    }
     routes = [Route(f"/v1/{name}", endpoint, methods=["GET"]) for name, endpoint in reads.items()]
     routes += [Route(f"/v1/{call.__name__}", call, methods=["POST"]) for call in (failover, reload)]
     return Starlette(routes=routes, exception_handlers={ShoalError: _refused, HTTPException: _not_served})

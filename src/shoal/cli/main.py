@@ -124,16 +124,19 @@ def servers(run_dir: RunDir = _DEFAULT.run, as_json: Json = False) -> None:
 def connections(
     run_dir: RunDir = _DEFAULT.run,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most how many.")] = 100,
+    templates: Annotated[
+        bool, typer.Option("--templates", help="What persistence remembers, instead.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List connections that the dataplane holds."""
-    answer = _client(run_dir).get("connections", limit=limit)
+    answer = _client(run_dir).get("templates" if templates else "connections", limit=limit)
     if as_json:
         _print_json(answer)
         return
     from shoal.cli import render
 
-    _show(render.render_connections(answer))
+    _show(render.render_templates(answer) if templates else render.render_connections(answer))
 
 
 @app.command(epilog="Example: shoal events --follow")

@@ -121,6 +121,19 @@ def render_connections(connections: Mapping[str, Any]) -> list[Text | Table]:
     return [table, Text(f"{shown:,} shown of {held:,} held (limit {connections['limit']:,})", style="dim")]
 
 
+def render_templates(templates: Mapping[str, Any]) -> list[Text | Table]:
+    """One persistence template a line."""
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    for name in ("virtual server", "clients", "real"):
+        table.add_column(name, overflow="fold")
+    for name in ("connections", "expires"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in templates["templates"]:
+        columns = (each[name] for name in ("virtual_server", "network", "real"))
+        table.add_row(*columns, str(each["connections"]), f"{each['expires_in']:.0f} s")
+    return [table, Text(f"{len(templates['templates']):,} shown", style="dim")]
+
+
 def render_event(event: Mapping[str, Any]) -> Table:
     """One journal entry: number, time, event, fields and cause; what does not fit goes on beneath itself."""
     at = datetime.fromtimestamp(event["at"]).strftime("%m-%d %H:%M:%S.%f")[:-3]

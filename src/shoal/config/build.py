@@ -30,6 +30,7 @@ from shoal.model import (
     HttpProbe,
     Monitor,
     Path,
+    Persistence,
     Probe,
     ProgramProbe,
     RealServer,
@@ -67,6 +68,7 @@ def build(document: Document, *, key: bytes) -> Cluster:
         max_connections_ipv6=document.dataplane.max_connections_ipv6,
         max_virtual_servers=document.dataplane.max_virtual_servers,
         max_real_servers=document.dataplane.max_real_servers,
+        max_templates=document.dataplane.max_templates,
     )
     return replace(cluster, digest=digest(cluster))
 
@@ -133,6 +135,7 @@ def _virtual_server(table: VirtualServerTable) -> VirtualServer:
         method=ForwardingMethod(table.method),
         encap=Encapsulation(table.encap or Encapsulation.IPIP),
         encap_port=table.encap_port or GUE_PORT,
+        persistence=_persistence(table),
         monitor=_monitor(table.monitor),
         real_servers=tuple(
             RealServer(
@@ -143,9 +146,23 @@ def _virtual_server(table: VirtualServerTable) -> VirtualServer:
                 method=ForwardingMethod(each.method) if each.method else None,
                 encap=Encapsulation(each.encap) if each.encap else None,
                 encap_port=each.encap_port,
+                upper_threshold=each.upper_threshold,
+                lower_threshold=each.lower_threshold,
             )
             for _, each in real_servers(table)
         ),
+    )
+
+
+def _persistence(table: VirtualServerTable) -> Persistence | None:
+    if table.persistence is None:
+        return None
+    return Persistence(
+        timeout=table.persistence.timeout,
+        ipv4_prefix=notation.ipv4_prefix(table.persistence.ipv4_mask),
+        ipv6_prefix=table.persistence.ipv6_prefix,
+        expire_quiescent=table.persistence.expire_quiescent,
+        expire_removed=table.persistence.expire_removed,
     )
 
 

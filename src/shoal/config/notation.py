@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from ipaddress import IPv6Address, ip_address, ip_interface
+from ipaddress import IPv6Address, ip_address, ip_interface, ip_network
 
 from shoal.errors import ConfigError
 from shoal.model import Address, Interface, Listener, Protocol
@@ -246,3 +246,17 @@ def argument(text: str) -> str:
     if "\0" in text:
         raise ConfigError(problem="an argument has a NUL character", fix="Remove it.")
     return text
+
+
+def ipv4_prefix(value: int | str) -> int:
+    """The length of a network's prefix: a number from 1 to 32, or a mask such as ``255.255.255.0``."""
+    problem = f"{shown(value)} is not a prefix length or an IPv4 mask"
+    try:
+        length = ip_network(f"0.0.0.0/{value}").prefixlen if isinstance(value, str) else value
+    except ValueError:
+        length = 0
+    if not 1 <= length <= 32 or (
+        isinstance(value, str) and value == str(ip_network(f"0.0.0.0/{length}").hostmask)
+    ):
+        raise ConfigError(problem=problem, fix='Use 1 to 32, or a mask such as "255.255.255.0".')
+    return length

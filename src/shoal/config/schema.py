@@ -101,6 +101,12 @@ class DataplaneTable(Table, kw_only=True):
             description="room in the dataplane for real servers; one of two virtual servers counts twice",
         ),
     ] = 4096
+    max_templates: Annotated[
+        int,
+        Meta(
+            ge=1024, le=16_777_216, description="room in the dataplane for clients that persistence remembers"
+        ),
+    ] = 65_536
 
 
 class MonitorTable(Table, kw_only=True):
@@ -184,6 +190,47 @@ class RealServerTable(Table, kw_only=True):
     encap_port: Annotated[Port | None, Meta(description="UDP port of gue; default: the virtual server's")] = (
         None
     )
+    upper_threshold: Annotated[
+        int,
+        Meta(ge=0, le=2**32 - 1, description="connections from which on it gets no new ones; 0: no limit"),
+    ] = 0
+    lower_threshold: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**32 - 1,
+            description="below so many it gets new ones again; 0: below three quarters of upper_threshold",
+        ),
+    ] = 0
+
+
+class PersistenceTable(Table, kw_only=True):
+    """``[virtual_servers.persistence]``: a client's new connections go where its first one went."""
+
+    timeout: Annotated[
+        int,
+        Meta(ge=1, le=2_592_000, description="seconds after the last new connection until it is forgotten"),
+    ] = 300
+    ipv4_mask: Annotated[
+        int | str,
+        Meta(
+            description="clients of one IPv4 network stay together: its prefix length or mask",
+            examples=[24, "255.255.255.0"],
+        ),
+    ] = 32
+    ipv6_prefix: Annotated[
+        int, Meta(ge=1, le=128, description="the same for IPv6 networks: their prefix length")
+    ] = 128
+    expire_quiescent: Annotated[
+        bool,
+        Meta(description="real servers with weight 0 get no new connections of clients they have either"),
+    ] = False
+    expire_removed: Annotated[
+        bool,
+        Meta(
+            description="false: a removed real server gets new ones of its clients while it has connections"
+        ),
+    ] = True
 
 
 class VirtualServerTable(Table, kw_only=True):
@@ -218,6 +265,9 @@ class VirtualServerTable(Table, kw_only=True):
         Encap | None, Meta(description="of method tunnel: what packets travel in; default ipip")
     ] = None
     encap_port: Annotated[Port | None, Meta(description="UDP port of gue; default 6080")] = None
+    persistence: Annotated[
+        PersistenceTable | None, Meta(description="clients stay with their real server; default: they do not")
+    ] = None
     monitor: Annotated[AnyMonitorTable, Meta(description="how health is found out")] = field(
         default_factory=TcpMonitorTable
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from shoal.config import notation
 from shoal.config.findings import Findings
+from shoal.config.persistence_rules import check_persistence, check_thresholds
 from shoal.config.schema import (
     Document,
     HttpMonitorTable,
@@ -76,6 +77,8 @@ def check_virtual_servers(
         _check_real_servers(server, findings, virtual=virtual)
         _check_unchanged_ports(server, findings)
         _check_family(server, findings)
+        check_persistence(server, findings)
+        check_thresholds(server, findings)
         _check_monitor(server.monitor, findings)
 
 

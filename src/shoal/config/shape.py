@@ -121,7 +121,11 @@ class _Reader:
                 return self.value(member, value, at=at)
             if self._is_of(member, value):
                 return self._scalar(member, value, at=at)
-        expected = " or ".join(dict.fromkeys(self._wanted(member) for member in members))
+        expected = " or ".join(
+            dict.fromkeys(
+                self._wanted(member) for member in members if not isinstance(member, inspect.NoneType)
+            )
+        )
         self._findings.report(
             at, problem=f"{_kind(value)} where {expected} belongs", fix=f"Write {expected} here."
         )

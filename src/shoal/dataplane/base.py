@@ -10,7 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from shoal.model import GUE_PORT, Address, Connection, Encapsulation, ForwardingMethod, Listener
+from shoal.model import (
+    GUE_PORT,
+    Address,
+    Connection,
+    Encapsulation,
+    ForwardingMethod,
+    Listener,
+    Persistence,
+    Template,
+)
 
 _OUTER_HEADER = {4: 20, 6: 40}
 _BEHIND_IT = {Encapsulation.IPIP: 0, Encapsulation.GRE: 4, Encapsulation.GUE: 12}
@@ -22,8 +31,10 @@ class Destination:
 
     ``weight`` 0: no new connections, existing ones go on. ``available`` False (its health is down): the same, and
     UDP flows and unanswered SYNs that were bound to it are scheduled anew, since they would only be lost there.
-    ``method`` None: that of its service. A connection keeps the method with which it began.
-    ``encap``, and with gue its UDP port, count under method tunnel alone.
+    ``method`` None: that of its service. A connection keeps the method with which it began. ``encap``, and with gue its
+    UDP port, count under method tunnel alone. With ``upper_threshold``
+    connections it is overloaded, and schedulers pass over it until it has fewer than ``lower_threshold``, or than three
+    quarters of the upper one if that is 0. Persistence goes first: it does not look at thresholds.
     """
 
     address: Address
@@ -33,6 +44,8 @@ class Destination:
     method: ForwardingMethod | None = None
     encap: Encapsulation = Encapsulation.IPIP
     encap_port: int = GUE_PORT
+    upper_threshold: int = 0
+    lower_threshold: int = 0
 
     @property
     def endpoint(self) -> tuple[Address, int]:
@@ -70,6 +83,7 @@ class Service:
     method: ForwardingMethod
     destinations: tuple[Destination, ...]
     scheduler_flags: tuple[str, ...] = ()
+    persistence: Persistence | None = None
 
     def method_of(self, destination: Destination) -> ForwardingMethod:
         """How packets reach one of its destinations."""
@@ -126,7 +140,10 @@ class Drop(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationCounters:
-    """What one real server of one service has had. ``active`` and ``inactive`` are connections right now."""
+    """What one real server of one service has had. ``active`` and ``inactive`` are connections right now.
+
+    ``overloaded``: its thresholds keep new connections away.
+    """
 
     active: int = 0
     inactive: int = 0
@@ -135,15 +152,20 @@ class DestinationCounters:
     bytes_in: int = 0
     packets_out: int = 0
     bytes_out: int = 0
+    overloaded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceCounters:
-    """Totals of a service, its drops by reason, and its destinations by ``(address, port)``."""
+    """Totals of a service, its drops by reason, and its destinations by ``(address, port)``.
+
+    ``unpersisted``: connections that persistence could not remember, because there was no room for a template.
+    """
 
     connections: int = 0
     drops: Mapping[Drop, int] = field(default_factory=dict)
     destinations: Mapping[tuple[Address, int], DestinationCounters] = field(default_factory=dict)
+    unpersisted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,12 +225,16 @@ class Dataplane(ABC):
         """Up to ``limit`` live connections, in no order."""
 
     @abstractmethod
+    def templates(self, *, limit: int) -> Iterable[Template]:
+        """Up to ``limit`` persistence templates that are in force, in no order."""
+
+    @abstractmethod
     def counters(self) -> Counters:
         """A snapshot of all counters."""
 
     @abstractmethod
     def sweep(self) -> int:
-        """Remove every expired connection, in slices; returns how many. Run it off the event loop."""
+        """Remove every expired connection and template, in slices; returns how many connections. May take long."""
 
     @abstractmethod
     def close(self) -> None:

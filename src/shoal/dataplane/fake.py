@@ -6,7 +6,7 @@ It has no clock: time passes with the packets and with ``advance``.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 
 from shoal.dataplane.base import (
@@ -22,53 +22,21 @@ from shoal.dataplane.base import (
     ServiceCounters,
     Step,
 )
+from shoal.dataplane.fake_entries import Client, Endpoint, Entry, Installed
+from shoal.dataplane.fake_persistence import Templates
 from shoal.dataplane.fake_ways import Ways
 from shoal.dataplane.packet import PASS, Packet, Verdict, drop, forward
 from shoal.dataplane.tally import Tally
 from shoal.errors import ConfigError
-from shoal.model import Address, Connection, ConnectionState, ForwardingMethod, Listener, Protocol
+from shoal.model import Connection, ConnectionState, ForwardingMethod, Listener, Protocol, Template
 from shoal.model.tcp_states import ACTIVE_STATES, TIMEOUTS, TRANSITIONS, Direction
-from shoal.schedulers import Request, Scheduler, scheduler_class
+from shoal.schedulers import Request, scheduler_class
 from shoal.schedulers.twos import chances
 
-Endpoint = tuple[Address, int]
-Client = tuple[Protocol, Address, int]
+Chosen = tuple[Endpoint, ForwardingMethod, bool]
+"""Real server and method of a new connection, and whether a template counts it."""
 
 _CLOSED = (ConnectionState.TIME_WAIT, ConnectionState.CLOSE)
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Entry:
-    """A connection. ``born`` orders half-open ones by age."""
-
-    protocol: Protocol
-    client: Endpoint
-    virtual: Endpoint
-    real: Endpoint
-    service: str
-    method: ForwardingMethod
-    state: ConnectionState
-    born: int
-    deadline: float = 0.0
-
-    @property
-    def key(self) -> Client:
-        return self.protocol, *self.client
-
-    @property
-    def family(self) -> int:
-        """4 or 6: that of the client."""
-        return self.client[0].version
-
-
-@dataclass(slots=True, kw_only=True)
-class _Installed:
-    """A service with its scheduler's memory. Counters belong to the name, and outlive a replacement."""
-
-    service: Service
-    scheduler: Scheduler
-    connections: int = 0
-    drops: Counter[Drop] = field(default_factory=Counter)
 
 
 class FakeDataplane(Dataplane):
@@ -85,6 +53,7 @@ class FakeDataplane(Dataplane):
         *,
         max_connections: int = 1024,
         max_connections_ipv6: int = 1024,
+        max_templates: int = 1024,
         attachments: tuple[Attachment, ...] = (),
         chance: Callable[[], int] | None = None,
     ) -> None:
@@ -93,13 +62,14 @@ class FakeDataplane(Dataplane):
         self._attachments = attachments
         self._now = 0.0
         self._born = 0
-        self._installed: dict[str, _Installed] = {}
+        self._installed: dict[str, Installed] = {}
         self._listeners: dict[Listener, str] = {}
-        self._by_client: dict[Client, list[_Entry]] = {}
+        self._by_client: dict[Client, list[Entry]] = {}
         self._held = Counter[int]()
         self._drops: Counter[Drop] = Counter()
         self._tallies: dict[tuple[str, Endpoint], Tally] = {}
         self._ways = Ways()
+        self._templates = Templates(max_templates)
 
     def actual(self) -> DataplaneState:
         """What is installed."""
@@ -121,15 +91,11 @@ class FakeDataplane(Dataplane):
         """Live connections as of the last packet or ``advance``."""
         live = (entry for entry in self._entries() if entry.deadline > self._now)
         for entry in islice(live, limit):
-            yield Connection(
-                protocol=entry.protocol,
-                client=entry.client,
-                virtual=entry.virtual,
-                real=entry.real,
-                state=entry.state,
-                expires_in=entry.deadline - self._now,
-                virtual_server=entry.service,
-            )
+            yield entry.shown(now=self._now)
+
+    def templates(self, *, limit: int) -> Iterable[Template]:
+        """Templates in force as of the last packet or ``advance``."""
+        return islice(self._templates.in_force(now=self._now), limit)
 
     def counters(self) -> Counters:
         """A snapshot of all counters."""
@@ -138,6 +104,7 @@ class FakeDataplane(Dataplane):
                 name: ServiceCounters(
                     connections=each.connections,
                     drops=dict(each.drops),
+                    unpersisted=each.unpersisted,
                     destinations={
                         destination.endpoint: self._tally(name, destination.endpoint).snapshot()
                         for destination in each.service.destinations
@@ -157,6 +124,7 @@ class FakeDataplane(Dataplane):
         expired = [entry for entry in self._entries() if entry.deadline <= self._now]
         for entry in expired:
             self._forget(entry)
+        self._templates.sweep(now=self._now)
         return len(expired)
 
     def close(self) -> None:
@@ -170,6 +138,7 @@ class FakeDataplane(Dataplane):
         self._tallies.clear()
         self._drops.clear()
         self._held.clear()
+        self._templates.clear()
 
     def advance(self, now: float) -> None:
         """Let time pass until ``now``; it never goes back."""
@@ -188,7 +157,7 @@ class FakeDataplane(Dataplane):
         entry = self._find((packet.protocol, *destination), real=source)
         return PASS if entry is None else self._to_client(packet, entry)
 
-    def _to_real_server(self, packet: Packet, entry: _Entry | None) -> Verdict:
+    def _to_real_server(self, packet: Packet, entry: Entry | None) -> Verdict:
         """A packet of a client, or one that wants to be."""
         assert packet.protocol is not None
         endpoint = (packet.destination, packet.destination_port)
@@ -218,7 +187,7 @@ class FakeDataplane(Dataplane):
         address, port = entry.real
         return forward(replace(packet, destination=address, destination_port=port, ttl=packet.ttl - 1))
 
-    def _to_client(self, packet: Packet, entry: _Entry) -> Verdict:
+    def _to_client(self, packet: Packet, entry: Entry) -> Verdict:
         """A reply of a real server."""
         if packet.more_fragments:
             return self._drop(entry.service, Drop.FRAGMENT)
@@ -235,7 +204,7 @@ class FakeDataplane(Dataplane):
 
     def _find(
         self, client: Client, *, virtual: Endpoint | None = None, real: Endpoint | None = None
-    ) -> _Entry | None:
+    ) -> Entry | None:
         """The live connection of a client to a virtual or from a real endpoint; an expired one goes here.
 
         A real server under direct routing answers in the virtual address's own name, so never from its endpoint.
@@ -247,7 +216,7 @@ class FakeDataplane(Dataplane):
                 return entry
         return None
 
-    def _must_be_scheduled_anew(self, packet: Packet, entry: _Entry) -> bool:
+    def _must_be_scheduled_anew(self, packet: Packet, entry: Entry) -> bool:
         """A client's port that is used again, or a flow that would be lost on a real server that is down."""
         listener = self._service_at(entry.protocol, entry.virtual)
         if listener is None or not packet.opens:
@@ -260,41 +229,65 @@ class FakeDataplane(Dataplane):
         )
 
     def _schedule(
-        self, packet: Packet, listener: _Installed | None, *, replacing: _Entry | None
-    ) -> _Entry | Verdict:
+        self, packet: Packet, listener: Installed | None, *, replacing: Entry | None
+    ) -> Entry | Verdict:
         """A new connection on the destination that the scheduler chooses, or why there is none."""
         assert listener is not None
         assert packet.protocol is not None
         name = listener.service.name
         if replacing is not None:
             self._forget(replacing)
-        destination = self._choose(listener, packet)
-        if destination is None:
+        chosen = self._choose_persistently(listener, packet)
+        if chosen is None:
             return self._drop(name, Drop.NO_REAL_SERVER)
+        real, method, is_templated = chosen
         client = (packet.source, packet.source_port)
-        method = listener.service.method_of(destination)
-        taken = self._find((packet.protocol, *client), real=destination.endpoint) is not None
+        taken = self._find((packet.protocol, *client), real=real) is not None
         if taken and method is ForwardingMethod.NAT:
-            return self._drop(name, Drop.REPLY_TUPLE_IN_USE)
+            return self._give_up(listener, chosen, packet, Drop.REPLY_TUPLE_IN_USE)
         if not self._make_room(packet.source.version):
-            return self._drop(name, Drop.TABLE_FULL)
+            return self._give_up(listener, chosen, packet, Drop.TABLE_FULL)
         self._born += 1
         is_udp = packet.protocol is Protocol.UDP
-        entry = _Entry(
+        entry = Entry(
             protocol=packet.protocol,
             client=client,
             virtual=(packet.destination, packet.destination_port),
-            real=destination.endpoint,
+            real=real,
             service=name,
             method=method,
             state=ConnectionState.UDP if is_udp else ConnectionState.NONE,
             born=self._born,
+            is_templated=is_templated,
         )
         self._remember(entry)
         listener.connections += 1
         return entry
 
-    def _choose(self, installed: _Installed, packet: Packet) -> Destination | None:
+    def _choose_persistently(self, installed: Installed, packet: Packet) -> Chosen | None:
+        """Where the client's template sends it, or where the scheduler does; with the method."""
+        service = installed.service
+        kept = self._templates.recall(service, packet.source, now=self._now)
+        if kept is not None and service.persistence is not None:
+            method = self._tally(service.name, kept).method_for(service.persistence)
+            if method is not None:
+                return kept, method, True
+            self._templates.release(service, packet.source, kept)
+        destination = self._choose(installed, packet)
+        if destination is None:
+            return None
+        is_kept = self._templates.make(service, packet.source, destination.endpoint, now=self._now)
+        if service.persistence is not None and not is_kept:
+            installed.unpersisted += 1
+        return destination.endpoint, service.method_of(destination), is_kept
+
+    def _give_up(self, installed: Installed, chosen: Chosen, packet: Packet, reason: Drop) -> Verdict:
+        """A connection that was given a real server does not come about."""
+        if chosen[2]:
+            self._templates.release(installed.service, packet.source, chosen[0])
+        return self._drop(installed.service.name, reason)
+
+    def _choose(self, installed: Installed, packet: Packet) -> Destination | None:
         """The scheduler's choice by the loads of this moment."""
         destinations = installed.service.destinations
         tallies = [self._tally(installed.service.name, each.endpoint) for each in destinations]
@@ -322,7 +315,7 @@ class FakeDataplane(Dataplane):
         self._forget(min(half_open, key=lambda entry: entry.born))
         return True
 
-    def _step(self, entry: _Entry, packet: Packet, *, direction: Direction) -> None:
+    def _step(self, entry: Entry, packet: Packet, *, direction: Direction) -> None:
         """Move the state machine by a packet, keep the counts exact, and begin the timeout anew."""
         event = packet.event
         if entry.protocol is Protocol.TCP and event is not None:
@@ -331,22 +324,26 @@ class FakeDataplane(Dataplane):
             self._count(entry, 1)
         entry.deadline = self._now + TIMEOUTS[entry.state]
 
-    def _entries(self) -> list[_Entry]:
+    def _entries(self) -> list[Entry]:
         return [entry for entries in self._by_client.values() for entry in entries]
 
-    def _remember(self, entry: _Entry) -> None:
+    def _remember(self, entry: Entry) -> None:
         self._by_client.setdefault(entry.key, []).append(entry)
         self._held[entry.family] += 1
         self._count(entry, 1)
-        self._tally(entry.service, entry.real).connections += 1
+        self._tally(entry.service, entry.real).begin()
 
-    def _forget(self, entry: _Entry) -> None:
+    def _forget(self, entry: Entry) -> None:
         entries = self._by_client[entry.key]
         entries.remove(entry)
         if not entries:
             del self._by_client[entry.key]
         self._held[entry.family] -= 1
         self._count(entry, -1)
+        self._tally(entry.service, entry.real).end()
+        installed = self._installed.get(entry.service)
+        if entry.is_templated and installed is not None:
+            self._templates.release(installed.service, entry.client[0], entry.real)
 
     def _put(self, service: Service) -> None:
         taken = [
@@ -361,12 +358,16 @@ class FakeDataplane(Dataplane):
         scheduler = scheduler_class(service.scheduler)(flags=service.scheduler_flags)
         self._release(service.name)
         self._listeners |= dict.fromkeys(service.listeners, service.name)
-        fresh = _Installed(service=service, scheduler=scheduler)
+        fresh = Installed(service=service, scheduler=scheduler)
         installed = self._installed.setdefault(service.name, fresh)
         if not (scheduler.outlives_changes and installed.scheduler.name == scheduler.name):
             installed.scheduler = scheduler
         installed.service = service
         self._ways.note(service)
+        for (name, _), tally in self._tallies.items():
+            tally.is_listed = tally.is_listed and name != service.name
+        for each in service.destinations:
+            self._tally(service.name, each.endpoint).install(each, service.method_of(each))
 
     def _remove(self, name: str) -> None:
         """Take a service and its totals away; its connections stay, and stay counted."""
@@ -379,14 +380,14 @@ class FakeDataplane(Dataplane):
     def _release(self, name: str) -> None:
         self._listeners = {each: owner for each, owner in self._listeners.items() if owner != name}
 
-    def _service_at(self, protocol: Protocol, endpoint: Endpoint) -> _Installed | None:
+    def _service_at(self, protocol: Protocol, endpoint: Endpoint) -> Installed | None:
         name = self._listeners.get(Listener(address=endpoint[0], port=endpoint[1], protocol=protocol))
         return None if name is None else self._installed[name]
 
     def _tally(self, service: str, endpoint: Endpoint) -> Tally:
         return self._tallies.setdefault((service, endpoint), Tally())
 
-    def _count(self, entry: _Entry, amount: int) -> None:
+    def _count(self, entry: Entry, amount: int) -> None:
         tally = self._tally(entry.service, entry.real)
         if entry.state in ACTIVE_STATES:
             tally.active += amount

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from shoal.dataplane.base import DataplaneState, Destination, PutService, RemoveService, Service, Step
-from shoal.model import Encapsulation, Listener, endpoint
+from shoal.model import Encapsulation, Listener, Persistence, endpoint
 
 
 def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
@@ -112,6 +112,7 @@ def changes(new: Service, old: Service | None) -> tuple[str, ...]:
         ("scheduler", new.scheduler, old.scheduler),
         ("scheduler flags", _shown_flags(new), _shown_flags(old)),
         ("method", str(new.method), str(old.method)),
+        ("persistence", _shown_persistence(new.persistence), _shown_persistence(old.persistence)),
     )
     said += [f"{setting} {before} -> {after}" for setting, after, before in settings if before != after]
     return (*said, *_destination_changes(new, old))
@@ -119,6 +120,14 @@ def changes(new: Service, old: Service | None) -> tuple[str, ...]:
 
 def _shown_flags(service: Service) -> str:
     return " ".join(sorted(service.scheduler_flags)) or "none"
+
+
+def _shown_persistence(persistence: Persistence | None) -> str:
+    if persistence is None:
+        return "none"
+    kept = f"{persistence.timeout} s for each /{persistence.ipv4_prefix} or IPv6 /{persistence.ipv6_prefix}"
+    kept += " but of quiesced" if persistence.expire_quiescent else ""
+    return kept if persistence.expire_removed else f"{kept} and of removed"
 
 
 def _destination_changes(new: Service, old: Service) -> list[str]:
@@ -160,7 +169,14 @@ def _changes_of(new: Destination, old: Destination) -> list[str]:
         said.append(f"weight of {_shown(new)} {old.weight} -> {new.weight}")
     if new.available != old.available:
         said.append(f"{_shown(new)} {'up' if new.available else 'down'}")
+    if (new_limits := _shown_thresholds(new)) != (limits := _shown_thresholds(old)):
+        said.append(f"thresholds of {_shown(new)} {limits} -> {new_limits}")
     return said
+
+
+def _shown_thresholds(destination: Destination) -> str:
+    upper, lower = destination.upper_threshold, destination.lower_threshold
+    return "none" if not upper else f"{upper}" if not lower else f"{upper}, then {lower}"
 
 
 def _shown(destination: Destination) -> str:

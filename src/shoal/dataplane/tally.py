@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from shoal.dataplane.base import Destination, DestinationCounters
+from shoal.model import ForwardingMethod, Persistence
 from shoal.schedulers import Load
 
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What ``DestinationCounters`` holds, before it is frozen."""
+    """What ``DestinationCounters`` holds, before it is frozen; and the destination as it was last installed."""
 
     active: int = 0
     inactive: int = 0
@@ -17,6 +18,10 @@ class Tally:
     bytes_in: int = 0
     packets_out: int = 0
     bytes_out: int = 0
+    overloaded: bool = False
+    destination: Destination | None = None
+    method: ForwardingMethod | None = None
+    is_listed: bool = False
 
     def snapshot(self) -> DestinationCounters:
         """The counters as they are now."""
@@ -28,6 +33,7 @@ class Tally:
             bytes_in=self.bytes_in,
             packets_out=self.packets_out,
             bytes_out=self.bytes_out,
+            overloaded=self.overloaded,
         )
 
     def load_of(self, destination: Destination) -> Load:
@@ -37,6 +43,38 @@ class Tally:
             active=self.active,
             inactive=self.inactive,
             available=destination.available,
+            overloaded=self.overloaded,
             address=destination.address,
             port=destination.port,
         )
+
+    def install(self, destination: Destination, method: ForwardingMethod) -> None:
+        """Count for this destination, as it is configured now; other thresholds hold at once."""
+        before, self.destination, self.method, self.is_listed = self.destination, destination, method, True
+        thresholds = destination.upper_threshold, destination.lower_threshold
+        if before is None or thresholds != (before.upper_threshold, before.lower_threshold):
+            self.overloaded = 0 < thresholds[0] <= self.active + self.inactive
+
+    def begin(self) -> None:
+        """A connection has begun, and is in the counts (ip_vs_bind_dest(), ip_vs_conn.c)."""
+        self.connections += 1
+        if self.destination and 0 < self.destination.upper_threshold <= self.active + self.inactive:
+            self.overloaded = True
+
+    def end(self) -> None:
+        """A connection has ended, and is no longer in the counts (ip_vs_unbind_dest())."""
+        if self.destination is None:
+            return
+        upper, lower = self.destination.upper_threshold, self.destination.lower_threshold
+        total = self.active + self.inactive
+        if total < lower if lower else 4 * total < 3 * upper:
+            self.overloaded = False
+
+    def method_for(self, persistence: Persistence) -> ForwardingMethod | None:
+        """By which method a template may send it new connections; None when it may not."""
+        each = self.destination
+        if each is None or not each.available or (each.weight == 0 and persistence.expire_quiescent):
+            return None
+        if not self.is_listed and (persistence.expire_removed or not (self.active or self.inactive)):
+            return None
+        return self.method

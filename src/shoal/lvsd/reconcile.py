@@ -54,6 +54,7 @@ def _service(
         scheduler=virtual_server.scheduler,
         scheduler_flags=virtual_server.scheduler_flags,
         method=virtual_server.method,
+        persistence=virtual_server.persistence,
         destinations=tuple(
             Destination(
                 address=real_server.address,
@@ -64,6 +65,8 @@ def _service(
                 method=real_server.method,
                 encap=virtual_server.encap_of(real_server),
                 encap_port=virtual_server.encap_port_of(real_server),
+                upper_threshold=real_server.upper_threshold,
+                lower_threshold=real_server.lower_threshold,
             )
             for real_server, state in zip(virtual_server.real_servers, known, strict=True)
         ),

@@ -32,6 +32,7 @@ from shoal.lvsd import view
 from shoal.lvsd.enforcement import enforce, observe, opening_records, step_record
 from shoal.lvsd.journal import CAPACITY, Entry, Journal, entries_of, line, record_of
 from shoal.lvsd.masquerading import rules
+from shoal.lvsd.opening import OpenDataplane, base, sizes
 from shoal.lvsd.reconcile import TargetKey, health_by_target
 from shoal.model import Cluster, Health
 from shoal.system.nftables import OwnTable
@@ -44,7 +45,6 @@ SWEEP_INTERVAL = 1.0
 ANSWER_TIMEOUT = 5.0
 CHILDREN = ("pulse", "nanny")
 
-OpenDataplane = Callable[[Cluster, str, Places], Dataplane]
 Result = TypeVar("Result")
 
 
@@ -144,6 +144,16 @@ class Lvsd:
             entries = tuple(map(view.connection, self._dataplane.connections(limit=limit)))
             counters = self._dataplane.counters()
             return view.ConnectionsView(connections=entries, held=counters.held, limit=counters.limit)
+
+        return await self._in_worker(look)
+
+    async def templates(self, *, limit: int) -> view.TemplatesView:
+        """Up to ``limit`` persistence templates."""
+
+        def look() -> view.TemplatesView:
+            return view.TemplatesView(
+                templates=tuple(map(view.template, self._dataplane.templates(limit=limit)))
+            )
 
         return await self._in_worker(look)
 
@@ -256,7 +266,7 @@ class Lvsd:
             self._reload_wanted.clear()
             try:
                 cluster = await asyncio.to_thread(config.load, self._settings.config)
-                if _base(cluster) != _base(self._cluster):
+                if base(cluster) != base(self._cluster):
                     self._dataplane = await self._reopen(cluster)
             except ShoalError as error:
                 self._note_refused(error)
@@ -282,8 +292,8 @@ class Lvsd:
 
     async def _reopen(self, cluster: Cluster) -> Dataplane:
         """The new one is opened first and adopts what is installed; if it is refused, the old one goes on."""
-        for key, size in _sizes(self._cluster).items():
-            if _sizes(cluster)[key] != size:
+        for key, size in sizes(self._cluster).items():
+            if sizes(cluster)[key] != size:
                 raise ConfigError(
                     problem=f"the dataplane's tables cannot be resized from {size} while they are in use",
                     where=f"dataplane.{key}",
@@ -373,32 +383,5 @@ class Lvsd:
                 self._rendezvous.send("supervisor", record_of(entry))
 
 
-def _base(cluster: Cluster) -> tuple[object, ...]:
-    """What a dataplane is opened with: a change of this needs a new one."""
-    return cluster.paths, cluster.routers, cluster.hook, _sizes(cluster)
-
-
-def _sizes(cluster: Cluster) -> dict[str, int]:
-    """What the tables of the dataplane are made for, by key of the configuration."""
-    return {
-        "max_connections": cluster.max_connections,
-        "max_connections_ipv6": cluster.max_connections_ipv6,
-        "max_virtual_servers": cluster.max_virtual_servers,
-        "max_real_servers": cluster.max_real_servers,
-    }
-
-
 def _silent(problem: str) -> UnavailableError:
     return UnavailableError(problem=problem, where="lvsd", fix="try again; see `shoal status` and the log")
-
-
-def dataplane_opener(name: str) -> OpenDataplane:
-    """How to open the dataplane of that name (``ebpf`` or ``fake``). Imported only when it is asked for."""
-    if name == "ebpf":
-        from shoal.dataplane.ebpf import open_dataplane
-
-        return open_dataplane
-    from shoal.dataplane.fake import FakeDataplane
-
-    fake = FakeDataplane()
-    return lambda _cluster, _router, _places: fake

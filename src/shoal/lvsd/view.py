@@ -19,7 +19,7 @@ from shoal.dataplane.base import (
 from shoal.ipc.messages import PeerView, RoleReport, TargetHealth
 from shoal.lvsd.journal import Entry
 from shoal.lvsd.reconcile import TargetKey, target_key
-from shoal.model import Cluster, Connection, RealServer, VirtualServer, endpoint
+from shoal.model import Cluster, Connection, RealServer, Template, VirtualServer, endpoint
 
 NEARLY_FULL = 0.9
 
@@ -125,6 +125,22 @@ class ConnectionView(msgspec.Struct, frozen=True, kw_only=True):
     virtual_server: str
 
 
+class TemplateView(msgspec.Struct, frozen=True, kw_only=True):
+    """Persistence: new connections of ``network`` go to ``real``, for ``expires_in`` seconds or while it has any."""
+
+    virtual_server: str
+    network: str
+    real: str
+    expires_in: float
+    connections: int
+
+
+class TemplatesView(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the persistence templates in force, in no order."""
+
+    templates: tuple[TemplateView, ...]
+
+
 class ConnectionsView(msgspec.Struct, frozen=True, kw_only=True):
     """Some of the connections held, in no order. ``held`` and ``limit`` are of both families together."""
 
@@ -213,6 +229,17 @@ def connection(entry: Connection) -> ConnectionView:
         state=entry.state,
         expires_in=round(entry.expires_in, 3),
         virtual_server=entry.virtual_server,
+    )
+
+
+def template(entry: Template) -> TemplateView:
+    """One persistence template, for people."""
+    return TemplateView(
+        virtual_server=entry.virtual_server,
+        network=str(entry.network),
+        real=endpoint(*entry.real),
+        expires_in=round(entry.expires_in, 3),
+        connections=entry.connections,
     )
 
 

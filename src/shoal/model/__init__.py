@@ -2,7 +2,7 @@
 
 from shoal.model.address import Address, Interface, Network, address_order, endpoint
 from shoal.model.cluster import AddressGroup, Cluster, FloatingAddress, Path, Router, RouterState
-from shoal.model.connection import Connection, ConnectionState
+from shoal.model.connection import Connection, ConnectionState, Template
 from shoal.model.monitor import (
     Health,
     HttpProbe,
@@ -18,6 +18,7 @@ from shoal.model.virtual_server import (
     ForwardingMethod,
     Hook,
     Listener,
+    Persistence,
     Protocol,
     RealServer,
     VirtualServer,
@@ -41,6 +42,7 @@ __all__ = [
     "Monitor",
     "Network",
     "Path",
+    "Persistence",
     "Probe",
     "ProgramProbe",
     "Protocol",
@@ -49,6 +51,7 @@ __all__ = [
     "RouterState",
     "SendExpectProbe",
     "TcpProbe",
+    "Template",
     "VirtualServer",
     "address_order",
     "endpoint",

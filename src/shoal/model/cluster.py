@@ -82,6 +82,7 @@ class Cluster:
     max_connections_ipv6: int
     max_virtual_servers: int
     max_real_servers: int
+    max_templates: int
 
     def path(self, name: str) -> Path | None:
         """The path of that name."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shoal.model.address import Address
+from shoal.model.address import Address, Network
 from shoal.model.virtual_server import Protocol
 
 
@@ -35,3 +35,17 @@ class Connection:
     state: ConnectionState
     expires_in: float
     virtual_server: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """Persistence: the real server that a client network's new connections go to.
+
+    ``connections`` of the network live now; while there are some it outlives the seconds until it expires.
+    """
+
+    virtual_server: str
+    network: Network
+    real: tuple[Address, int]
+    expires_in: float
+    connections: int

@@ -71,10 +71,28 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Persistence:
+    """New connections of one client network go where its first one went, for ``timeout`` seconds after the last.
+
+    Networks are as large as ``ipv4_prefix`` and ``ipv6_prefix`` say. A real server with weight 0 gets connections of
+    clients that it has, unless ``expire_quiescent``; one that was removed gets none unless ``expire_removed`` is False,
+    and then as long as it still has connections.
+    """
+
+    timeout: int = 300
+    ipv4_prefix: int = 32
+    ipv6_prefix: int = 128
+    expire_quiescent: bool = False
+    expire_removed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RealServer:
     """One server of a virtual server. ``weight`` 0 is quiesced: it keeps what it has and gets nothing new.
 
-    ``method``, ``encap`` and ``encap_port`` None: those of the virtual server.
+    ``method``, ``encap`` and ``encap_port`` None: those of the virtual server. With ``upper_threshold`` connections it
+    gets no new ones until it has fewer than ``lower_threshold``, or than three quarters of the upper one if that is 0;
+    upper 0: no such limit.
     """
 
     name: str
@@ -84,6 +102,8 @@ class RealServer:
     method: ForwardingMethod | None = None
     encap: Encapsulation | None = None
     encap_port: int | None = None
+    upper_threshold: int = 0
+    lower_threshold: int = 0
 
     @property
     def endpoint(self) -> str:
@@ -108,6 +128,7 @@ class VirtualServer:
     scheduler_flags: tuple[str, ...] = ()
     encap: Encapsulation = Encapsulation.IPIP
     encap_port: int = GUE_PORT
+    persistence: Persistence | None = None
 
     def method_of(self, real_server: RealServer) -> ForwardingMethod:
         """How packets reach one of its real servers."""

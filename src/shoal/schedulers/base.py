@@ -24,20 +24,22 @@ _NO_ADDRESS = IPv4Address(0)
 class Load:
     """What a scheduler knows of a destination. ``weight`` is the configured one, 0 when it is quiesced.
 
-    ``active`` and ``inactive`` are its connections right now. Only mh, lblc and lblcr look at the endpoint.
+    ``active`` and ``inactive`` are its connections right now; ``overloaded``: as many as its thresholds allow.
+    Only mh, lblc and lblcr look at the endpoint.
     """
 
     weight: int
     active: int = 0
     inactive: int = 0
     available: bool = True
+    overloaded: bool = False
     address: Address = _NO_ADDRESS
     port: int = 0
 
     @property
     def share(self) -> int:
         """The weight that counts for new connections: 0 means that it is not a candidate."""
-        return self.weight if self.available else 0
+        return self.weight if self.available and not self.overloaded else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

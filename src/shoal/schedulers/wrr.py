@@ -55,8 +55,8 @@ class WeightedRoundRobin(Scheduler):
         self._level = 0
 
     def choose(self, loads: Sequence[Load], request: Request = ANY_REQUEST) -> int | None:
-        """The next destination of the walk; None when no destination has a weight."""
-        weights = tuple(load.share for load in loads)
+        """The next destination of the walk that is not overloaded; None when there is none with a weight."""
+        weights = tuple(load.weight if load.available else 0 for load in loads)
         greatest = max(weights, default=0)
         if greatest == 0:
             return None
@@ -64,6 +64,14 @@ class WeightedRoundRobin(Scheduler):
         top = greatest - (divisor - 1)
         if weights != self._weights:
             self._weights_changed(weights, divisor=divisor, top=top)
+        for _ in range(sum(weights) // divisor):  # a whole period: whoever is overloaded is passed over
+            index = self._step(weights, divisor=divisor, top=top)
+            if not loads[index].overloaded:
+                return index
+        return None
+
+    def _step(self, weights: tuple[int, ...], *, divisor: int, top: int) -> int:
+        """The next place of the walk."""
         while True:
             self._position += 1
             if self._position == len(weights):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ from shoal.dataplane.ebpf.installation import Installation
 from shoal.dataplane.ebpf.libbpf import run_program
 from shoal.dataplane.ebpf.links import Interface, Links
 from shoal.dataplane.ebpf.objects import FAMILIES, Loaded
+from shoal.dataplane.ebpf.persistence import Templates
 from shoal.dataplane.ebpf.reading import METHOD_NUMBERS
 from shoal.dataplane.ebpf.sizes import Capacity
 from shoal.dataplane.ebpf.tunnels import Tunnels
 from shoal.errors import NotFoundError
-from shoal.model import Address, Cluster, Connection, ConnectionState, ForwardingMethod, Hook
+from shoal.model import Address, Cluster, Connection, ConnectionState, ForwardingMethod, Hook, Template
 from shoal.pulse.floating import TAG
 from shoal.system.places import Places
 from shoal.system.routes import OwnAddresses
@@ -36,6 +38,7 @@ SWEEP_SLICE = 8192  # buckets: about 2 ms of kernel time
 _STATES = {STATES["SHOAL_" + state.name]: state for state in ConnectionState}
 _DROPS = {DROPS["SHOAL_" + drop.name]: drop for drop in Drop if "SHOAL_" + drop.name in DROPS}
 _DROPS_BEGIN = 1  # struct service_counters: connections, then drops[]
+_UNPERSISTED = 33
 
 
 def _now_in_ticks() -> int:
@@ -82,6 +85,7 @@ class EbpfDataplane(Dataplane):
         self._own_addresses = OwnAddresses()
         self._tunnels = Tunnels(self._loaded, self._own_addresses.towards)
         self._installation = Installation(self._loaded, self._tunnels)
+        self._templates = Templates(self._loaded)
         self._destination_counters = self._loaded.counters("destination_counters")
         self._service_counters = self._loaded.counters("service_counters")
         self._live = dict.fromkeys(FAMILIES, 0)
@@ -97,6 +101,7 @@ class EbpfDataplane(Dataplane):
         max_connections_ipv6: int = 65_536,
         max_virtual_servers: int = 256,
         max_real_servers: int = 4096,
+        max_templates: int = 65_536,
     ) -> "EbpfDataplane":
         """Load the programs over the maps pinned at ``pins``, which are made where they are missing.
 
@@ -107,6 +112,7 @@ class EbpfDataplane(Dataplane):
             max_connections_ipv6=max_connections_ipv6,
             max_virtual_servers=max_virtual_servers,
             max_real_servers=max_real_servers,
+            max_templates=max_templates,
         )
         return cls(Loaded(pins, capacity), pins)
 
@@ -198,9 +204,15 @@ class EbpfDataplane(Dataplane):
             return self._installation.endpoint(entry.destination)[0]
         return address_in(entry.inside)
 
+    def templates(self, *, limit: int) -> Iterable[Template]:
+        """Read from the map; its order is that of a hash."""
+        names = {number: name for name, number in self._installation.by_name.items()}
+        return islice(self._templates.in_force(now=_now_in_ticks(), names=names), limit)
+
     def counters(self) -> Counters:
         """Sums over the CPUs; active and inactive as they are at this moment."""
         installation = self._installation
+        overloaded = installation.thresholds.overloaded()
         shares = [
             DestinationCounters(
                 active=active,
@@ -210,11 +222,17 @@ class EbpfDataplane(Dataplane):
                 bytes_in=bytes_in,
                 packets_out=packets_out,
                 bytes_out=bytes_out,
+                overloaded=number in overloaded,
             )
-            for (active, inactive), (connections, packets_in, bytes_in, packets_out, bytes_out) in zip(
-                installation.loads.rows("active", "inactive"),
-                self._destination_counters.read_all(installation.destinations_end),
-                strict=False,
+            for number, (
+                (active, inactive),
+                (connections, packets_in, bytes_in, packets_out, bytes_out),
+            ) in enumerate(
+                zip(
+                    installation.loads.rows("active", "inactive"),
+                    self._destination_counters.read_all(installation.destinations_end),
+                    strict=False,
+                )
             )
         ]
         totals = self._service_counters.read_all(installation.services_end)
@@ -241,6 +259,7 @@ class EbpfDataplane(Dataplane):
         return ServiceCounters(
             connections=totals[0],
             drops=_drops(totals),
+            unpersisted=totals[_UNPERSISTED],
             destinations={self._installation.endpoint(member): shares[member] for member in members},
         )
 
@@ -256,6 +275,7 @@ class EbpfDataplane(Dataplane):
         self._installation.forget_unused()
         self._tunnels.refresh()
         self._note_own_addresses()
+        self._templates.sweep(now=now)
         return expired
 
     def _note_own_addresses(self) -> None:
@@ -311,6 +331,7 @@ def open_dataplane(cluster: Cluster, router_name: str, places: Places) -> EbpfDa
         max_connections_ipv6=cluster.max_connections_ipv6,
         max_virtual_servers=cluster.max_virtual_servers,
         max_real_servers=cluster.max_real_servers,
+        max_templates=cluster.max_templates,
     )
     floating = (each.address for group in cluster.groups for each in group.addresses)
     try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shoal.dataplane.base import DataplaneState, Service
-from shoal.dataplane.ebpf.abi import LIMITS, ffi
+from shoal.dataplane.ebpf.abi import ffi
 from shoal.dataplane.ebpf.addresses import (
     ENDPOINT_SIZE,
     Endpoint,
@@ -22,17 +22,19 @@ from shoal.dataplane.ebpf.addresses import (
 )
 from shoal.dataplane.ebpf.numbers import Numbers, Ranges
 from shoal.dataplane.ebpf.objects import Loaded
+from shoal.dataplane.ebpf.persistence import bits_when_removed, persistence_bits, write_persistence
 from shoal.dataplane.ebpf.reading import AVAILABLE, METHOD_NUMBERS, Reader
+from shoal.dataplane.ebpf.refusals import refuse_unfit
 from shoal.dataplane.ebpf.reverses import Reverses
 from shoal.dataplane.ebpf.scheduling import (
     KINDS,
     SCHEDULER_NAMES,
     flag_bits,
-    refuse_unknown,
     ring_of,
     shares_of,
 )
 from shoal.dataplane.ebpf.tables import packing
+from shoal.dataplane.ebpf.thresholds import Thresholds, threshold_bits
 from shoal.dataplane.ebpf.tunnels import Tunnels
 from shoal.errors import ConfigError, ShoalError
 from shoal.model import ForwardingMethod, Listener
@@ -41,17 +43,6 @@ IN_USE = 1
 RETIRED = 2  # removed, but connections still refer to it
 _NAT = METHOD_NUMBERS[ForwardingMethod.NAT]
 _NEW = packing("struct destination", ENDPOINT_SIZE, ("flags", "in_use", "service", "method"))
-
-
-def _refuse_unbuilt_methods(service: Service) -> None:
-    """Raises ConfigError for a forwarding method that the programs do not have."""
-    for destination in service.destinations:
-        if (method := service.method_of(destination)) not in METHOD_NUMBERS:
-            raise ConfigError(
-                where=f"virtual server {service.name}",
-                problem=f"the eBPF dataplane does not forward by {method} yet",
-                fix=f"use one of {', '.join(METHOD_NUMBERS)}",
-            )
 
 
 class Installation:
@@ -70,7 +61,8 @@ class Installation:
         self._listeners = loaded.dictionary("listeners")
         self._destination_counters = loaded.counters("destination_counters")
         self._service_counters = loaded.counters("service_counters")
-        self._reader = Reader(loaded, tunnels)
+        self.thresholds = Thresholds(loaded)
+        self._reader = Reader(loaded, tunnels, self.thresholds)
         self._reverses = Reverses(loaded.dictionary("reverses"))
         self._make_numbers()
         self.by_name: dict[str, int] = {}
@@ -175,7 +167,7 @@ class Installation:
         keys = [endpoint_bytes(each.address, each.port) for each in service.destinations]
         methods = [METHOD_NUMBERS[service.method_of(each)] for each in service.destinations]
         wanted = {
-            key: (method, AVAILABLE if each.available else 0)
+            key: (method, (AVAILABLE if each.available else 0) | persistence_bits(service, each))
             for key, method, each in zip(keys, methods, service.destinations, strict=True)
         }
         self._note_addresses(service, wanted)
@@ -189,17 +181,17 @@ class Installation:
         for entry, (method, flags) in changed:
             entry.method = method
             entry.flags |= flags
+        for key, each in zip(keys, service.destinations, strict=True):
+            self.thresholds.install(known[key], each)
         self._flip(number, service, [known[key] for key in keys])
         for entry, (_, flags) in changed:
-            if not flags:
-                entry.flags &= ~AVAILABLE
+            entry.flags &= flags
         self._retire_all_but(number, {known[key] for key in keys})
         self._set_listeners(number, set(service.listeners))
         self._claim(number, [(key, method) for key, (method, _) in wanted.items()])
 
     def _refuse_impossible(self, service: Service) -> None:
-        refuse_unknown(service)
-        _refuse_unbuilt_methods(service)
+        refuse_unfit(service)
         ours = self.by_name.get(service.name)
         for listener in service.listeners:
             if (owner := self._owners.get(listener)) is not None and owner != ours:
@@ -209,18 +201,6 @@ class Installation:
                     problem=f"listener {listener} belongs to {names.get(owner, 'another')}",
                     fix="remove it there first",
                 )
-        if len(service.destinations) > LIMITS["SHOAL_MAX_PER_SERVICE"]:
-            raise ConfigError(
-                where=f"virtual server {service.name}",
-                problem=f"{len(service.destinations)} real servers",
-                fix=f"use at most {LIMITS['SHOAL_MAX_PER_SERVICE']}",
-            )
-        if len(service.name.encode()) >= LIMITS["SHOAL_NAME_SIZE"]:
-            raise ConfigError(
-                where=f"virtual server {service.name}",
-                problem="its name is too long",
-                fix=f"use at most {LIMITS['SHOAL_NAME_SIZE'] - 1} bytes",
-            )
 
     def _new_service(self, name: str, now: float) -> int:
         number = self._service_numbers.take(now)
@@ -283,7 +263,8 @@ class Installation:
         config = self._configs[config_number]
         config.scheduler = KINDS[service.scheduler]
         config.scheduler_name = SCHEDULER_NAMES.index(service.scheduler)
-        config.flags = flag_bits(service.scheduler_flags)
+        config.flags = flag_bits(service.scheduler_flags) | threshold_bits(service)
+        write_persistence(config, service.persistence)
         config.total_weight = sum(shares)
         config.members, config.n_members = members, len(numbers)
         config.ring, config.n_ring = ring_begin, len(ring)
@@ -301,9 +282,10 @@ class Installation:
         self._config_numbers.release(config_number, now)
 
     def _retire_all_but(self, service: int, keep: set[int]) -> None:
+        bits = bits_when_removed(self._configs[self.services[service].config])
         for key, number in self._numbers.get(service, {}).items():
             if number not in keep and number not in self._retired:
-                self.destinations[number].flags &= ~AVAILABLE
+                self.destinations[number].flags &= bits
                 self.destinations[number].in_use = RETIRED
                 self._retired[number] = service, key
 
@@ -363,6 +345,7 @@ class Installation:
             load = self.loads[number]
             if not load.active and not load.inactive:
                 self.destinations[number].in_use = 0
+                self.thresholds.forget(number)
                 self._destination_numbers.release(number, now)
                 del self._retired[number], self._numbers[service][key]
         for number in [each for each in self._retired_services if not self._numbers.get(each)]:

@@ -27,6 +27,7 @@ _HOME = {
     "shoal_tc": "balancer_tc",
     "shoal_sweep": "control",
     "shoal_list": "control",
+    "shoal_sweep_templates": "control",
 }
 _ARRAYS = {"balancer_xdp": "programs_xdp", "balancer_tc": "programs_tc"}
 # in the order in which they are put in: nobody may be sent to a program whose own targets are missing
@@ -59,6 +60,7 @@ _ELEMENTS = {
     "destinations": "struct destination",
     "loads": "struct load",
     "encapsulations": "struct encapsulation",
+    "thresholds": "struct threshold",
     "services": "struct service",
     "service_configs": "struct service_config",
     "members": "struct member",
@@ -74,6 +76,7 @@ _DICTIONARIES = {
     "reverses": ("struct listener_key", "struct reverse"),
     "interfaces": ("__u32", "__u32"),
     "own_addresses": ("__u32", "struct own_addresses"),
+    "templates": ("struct template_key", "struct template"),
     "localities": ("struct locality_key", "struct locality"),
     "replica_sets": ("struct locality_key", "struct replicas"),
 }

@@ -9,8 +9,10 @@ from shoal.dataplane.base import Destination, Service
 from shoal.dataplane.ebpf.abi import DESTINATION_FLAGS, METHODS, ffi
 from shoal.dataplane.ebpf.addresses import address_of, listener_of, port_of
 from shoal.dataplane.ebpf.objects import Loaded
+from shoal.dataplane.ebpf.persistence import FIELDS, read_persistence
 from shoal.dataplane.ebpf.scheduling import SCHEDULER_NAMES, flags_of
 from shoal.dataplane.ebpf.tables import row_format
+from shoal.dataplane.ebpf.thresholds import THRESHOLDS, Thresholds
 from shoal.dataplane.ebpf.tunnels import Tunnels
 from shoal.model import GUE_PORT, Encapsulation, ForwardingMethod, Listener
 
@@ -22,7 +24,7 @@ METHOD_NUMBERS = {
 METHOD_OF = {number: method for method, number in METHOD_NUMBERS.items()}
 AVAILABLE = DESTINATION_FLAGS["SHOAL_AVAILABLE"]
 
-_CONFIG = ("members", "n_members", "scheduler_name", "flags", "method")
+_CONFIG = ("members", "n_members", "scheduler_name", "flags", "method", *FIELDS)
 _MEMBER = row_format("struct member", ("destination", "weight"))
 _DESTINATION = row_format("struct destination", ("address", "port", "flags", "method"))
 _KEY_SIZE = ffi.sizeof("struct listener_key")
@@ -39,6 +41,7 @@ class _Seen:
     flags: tuple[int, ...]
     methods: tuple[int, ...]
     tunnels: Mapping[int, tuple[Encapsulation, int]]
+    thresholds: tuple[tuple[int, int], ...]
     service: Service
 
 
@@ -57,8 +60,9 @@ class _Columns:
 class Reader:
     """Reads the services of one loaded dataplane."""
 
-    def __init__(self, loaded: Loaded, tunnels: Tunnels) -> None:
+    def __init__(self, loaded: Loaded, tunnels: Tunnels, thresholds: Thresholds) -> None:
         self._tunnels = tunnels
+        self._thresholds = thresholds
         self._services = loaded.table("services")
         self._configs = loaded.table("service_configs")
         self._members = loaded.table("members")
@@ -102,16 +106,23 @@ class Reader:
                 or (last.config, last.members, last.listeners) != (config, members, ours)
                 or not columns.are_those_of(last)
                 or any(self._tunnels.read(each) != form for each, form in last.tunnels.items())
+                or self._limits(config, members) != last.thresholds
             ):
                 last = self._decode(name, config=config, members=members, listeners=ours)
             seen[name] = last
         self._seen = seen
         return {name: each.service for name, each in seen.items()}
 
+    def _limits(self, config: tuple[int, ...], members: bytes) -> tuple[tuple[int, int], ...]:
+        """Thresholds of the members, if one of them has any."""
+        if not config[3] & THRESHOLDS:
+            return ()
+        return self._thresholds.of(number for number, _ in _MEMBER.iter_unpack(members))
+
     def _decode(
         self, name: str, *, config: tuple[int, ...], members: bytes, listeners: tuple[Listener, ...]
     ) -> _Seen:
-        _, _, scheduler_name, bits, method = config
+        _, _, scheduler_name, bits, method, *persistence = config
         scheduler, usual = SCHEDULER_NAMES[scheduler_name], METHOD_OF[method]
         shown = [
             (number, weight, self._destinations.row(number, _DESTINATION))
@@ -122,6 +133,8 @@ class Reader:
             for number, _, row in shown
             if METHOD_OF[row[3]] is ForwardingMethod.TUNNEL
         }
+        limits = self._limits(config, members)
+        each_limits = limits or ((0, 0),) * len(shown)
         nobody = self._destinations.row(0, _DESTINATION)
         service = Service(
             name=name,
@@ -129,9 +142,10 @@ class Reader:
             scheduler=scheduler,
             scheduler_flags=flags_of(scheduler, bits),
             method=usual,
+            persistence=read_persistence(tuple(persistence)),
             destinations=tuple(
-                _destination(row, weight=weight, usual=usual, tunnel=tunnels.get(number))
-                for number, weight, row in shown
+                _destination(row, weight=weight, usual=usual, tunnel=tunnels.get(number), thresholds=each)
+                for (number, weight, row), each in zip(shown, each_limits, strict=True)
             ),
         )
         return _Seen(
@@ -142,12 +156,18 @@ class Reader:
             flags=(nobody[2], nobody[2], *(row[2] for _, _, row in shown)),
             methods=(nobody[3], nobody[3], *(row[3] for _, _, row in shown)),
             tunnels=tunnels,
+            thresholds=limits,
             service=service,
         )
 
 
 def _destination(
-    row: tuple[Any, ...], *, weight: int, usual: ForwardingMethod, tunnel: tuple[Encapsulation, int] | None
+    row: tuple[Any, ...],
+    *,
+    weight: int,
+    usual: ForwardingMethod,
+    tunnel: tuple[Encapsulation, int] | None,
+    thresholds: tuple[int, int],
 ) -> Destination:
     address, port, flags, number = row
     method = METHOD_OF[number]
@@ -160,4 +180,6 @@ def _destination(
         method=None if method is usual else method,
         encap=encap,
         encap_port=encap_port,
+        upper_threshold=thresholds[0],
+        lower_threshold=thresholds[1],
     )

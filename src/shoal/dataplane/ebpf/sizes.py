@@ -6,9 +6,10 @@ Array maps are allocated whole, so a limit is paid for when the dataplane is fir
 * a connection of ``max_connections_ipv6``: two places of 128 bytes, from the first use of IPv6 on;
 * a real server: about 0.4 KiB (itself, its counts, two places among members, two names for replies) and 40 bytes of
   counters for each CPU;
+* a persistence template: about 0.1 KiB;
 * a virtual server: about 65 KiB, nearly all of it scheduling rings, and 264 bytes of counters for each CPU.
 
-The defaults take 18 MiB beside the connections; 4,096 virtual servers with 131,072 real servers take 320 MiB.
+The defaults take 24 MiB beside the connections; 4,096 virtual servers with 131,072 real servers take 320 MiB.
 """
 
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Capacity:
     max_connections_ipv6: int = 65_536
     max_virtual_servers: int = 256
     max_real_servers: int = 4_096
+    max_templates: int = 65_536
 
     def entries(self) -> dict[str, int]:
         """The number of entries of each map whose size is not fixed. Number 0 is nobody's."""
@@ -48,6 +50,7 @@ class Capacity:
             "destinations": destinations,
             "loads": destinations,
             "encapsulations": destinations,
+            "thresholds": destinations,
             "destination_counters": destinations,
             "services": services,
             "service_counters": services,
@@ -57,4 +60,5 @@ class Capacity:
             "rings": RING_PLACES * self.max_virtual_servers,
             "listeners": max(LEAST_LISTENERS, LISTENERS * services),
             "reverses": 2 * self.max_real_servers,  # by protocol
+            "templates": self.max_templates,
         }

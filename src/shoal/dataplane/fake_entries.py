@@ -1,0 +1,60 @@
+"""What the dataplane in memory keeps: connections, and services with their schedulers' memory."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from shoal.dataplane.base import Drop, Service
+from shoal.model import Address, Connection, ConnectionState, ForwardingMethod, Protocol
+from shoal.schedulers import Scheduler
+
+Endpoint = tuple[Address, int]
+Client = tuple[Protocol, Address, int]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Entry:
+    """A connection. ``born`` orders half-open ones by age; ``is_templated``: a template counts it."""
+
+    protocol: Protocol
+    client: Endpoint
+    virtual: Endpoint
+    real: Endpoint
+    service: str
+    method: ForwardingMethod
+    state: ConnectionState
+    born: int
+    deadline: float = 0.0
+    is_templated: bool = False
+
+    @property
+    def key(self) -> Client:
+        """What it is found by."""
+        return self.protocol, *self.client
+
+    @property
+    def family(self) -> int:
+        """4 or 6: that of the client."""
+        return self.client[0].version
+
+    def shown(self, *, now: float) -> Connection:
+        """The entry as others see it."""
+        return Connection(
+            protocol=self.protocol,
+            client=self.client,
+            virtual=self.virtual,
+            real=self.real,
+            state=self.state,
+            expires_in=self.deadline - now,
+            virtual_server=self.service,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Installed:
+    """A service with its scheduler's memory. Counters belong to the name, and outlive a replacement."""
+
+    service: Service
+    scheduler: Scheduler
+    connections: int = 0
+    unpersisted: int = 0
+    drops: Counter[Drop] = field(default_factory=Counter)

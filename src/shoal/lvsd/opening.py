@@ -1,0 +1,37 @@
+"""Which dataplane ``lvsd`` opens, and what it is opened with."""
+
+from collections.abc import Callable
+
+from shoal.dataplane.base import Dataplane
+from shoal.model import Cluster
+from shoal.system.places import Places
+
+OpenDataplane = Callable[[Cluster, str, Places], Dataplane]
+
+
+def base(cluster: Cluster) -> tuple[object, ...]:
+    """What a dataplane is opened with: a change of this needs a new one."""
+    return cluster.paths, cluster.routers, cluster.hook, sizes(cluster)
+
+
+def sizes(cluster: Cluster) -> dict[str, int]:
+    """What the tables of the dataplane are made for, by key of the configuration."""
+    return {
+        "max_connections": cluster.max_connections,
+        "max_connections_ipv6": cluster.max_connections_ipv6,
+        "max_virtual_servers": cluster.max_virtual_servers,
+        "max_real_servers": cluster.max_real_servers,
+        "max_templates": cluster.max_templates,
+    }
+
+
+def dataplane_opener(name: str) -> OpenDataplane:
+    """How to open the dataplane of that name (``ebpf`` or ``fake``). Imported only when it is asked for."""
+    if name == "ebpf":
+        from shoal.dataplane.ebpf import open_dataplane
+
+        return open_dataplane
+    from shoal.dataplane.fake import FakeDataplane
+
+    fake = FakeDataplane()
+    return lambda _cluster, _router, _places: fake
