@@ -20,7 +20,7 @@ from shoal.lab.topology import (
     node_commands,
     plug_commands,
 )
-from shoal.model import Cluster, ForwardingMethod, Hook
+from shoal.model import Cluster, Encapsulation, ForwardingMethod, Hook
 
 KEY = "0123456789abcdef"
 
@@ -162,6 +162,20 @@ def test_under_direct_routing_real_servers_stand_on_the_public_network_without_a
 def test_the_lab_writes_a_direct_configuration_that_shoal_accepts():
     cluster = parsed(Topology(forward=ForwardingMethod.DR))
     assert {virtual.method for virtual in cluster.virtual_servers} == {ForwardingMethod.DR}
+
+
+@pytest.mark.parametrize("encap", list(Encapsulation))
+def test_the_lab_writes_a_configuration_of_tunnels_that_shoal_accepts(encap: Encapsulation):
+    cluster = parsed(Topology(forward=ForwardingMethod.TUNNEL, encap=encap))
+    assert {(virtual.method, virtual.encap) for virtual in cluster.virtual_servers} == {
+        (ForwardingMethod.TUNNEL, encap)
+    }
+
+
+def test_an_encapsulation_without_tunnels_is_refused():
+    with pytest.raises(ConfigError) as caught:
+        Topology(encap=Encapsulation.GUE)
+    assert caught.value.fix == "add --forward tunnel, or leave --encap out"
 
 
 @pytest.mark.parametrize("forward", list(LAYOUTS))

@@ -14,7 +14,7 @@ from shoal.lab.networks import Family
 from shoal.lab.picture import picture
 from shoal.lab.promises import broken_by
 from shoal.lab.topology import DEFAULT_NAME, Topology
-from shoal.model import ForwardingMethod, Hook
+from shoal.model import Encapsulation, ForwardingMethod, Hook
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,6 +29,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 @app.command()
 def up(
     forward: Annotated[ForwardingMethod, typer.Option(help="Forwarding method.")] = ForwardingMethod.NAT,
+    encap: Annotated[
+        Encapsulation, typer.Option(help="By tunnel: what packets travel in.")
+    ] = Encapsulation.IPIP,
     family: Annotated[Family, typer.Option(help="Family of every address: IPv4 or IPv6.")] = Family.IPV4,
     routers: Annotated[int, typer.Option(help="How many LVS routers.")] = 2,
     real_servers: Annotated[int, typer.Option(help="How many real servers.")] = 3,
@@ -46,6 +49,7 @@ def up(
         forward=forward,
         hook=hook,
         family=family,
+        encap=encap,
     )
     with cluster.locked(name):
         cluster.up(topology, say=_say)

@@ -126,6 +126,7 @@ class Lab:
             "gateway": str(self.topology.gateway),
             "forward": str(self.topology.forward),
             "family": str(self.topology.family),
+            "encap": str(self.topology.encap),
             "hook": str(self.topology.hook),
             "folder": str(self.folder.path),
             "nodes": list(self.topology.nodes),

@@ -13,7 +13,7 @@ from pathlib import Path
 from shoal.errors import NotFoundError, UnavailableError
 from shoal.lab.networks import Family
 from shoal.lab.topology import Topology
-from shoal.model import ForwardingMethod, Hook
+from shoal.model import Encapsulation, ForwardingMethod, Hook
 from shoal.system.places import Places
 
 ROOT = Path("/run/shoal-lab")
@@ -69,6 +69,7 @@ class LabFolder:
             "forward": topology.forward,
             "hook": topology.hook,
             "family": topology.family,
+            "encap": topology.encap,
         }
         draft = self.marker.with_suffix(".new")
         draft.write_text(json.dumps(plan, indent=2) + "\n")
@@ -87,6 +88,7 @@ class LabFolder:
             forward=ForwardingMethod(plan["forward"]),
             hook=Hook(plan["hook"]),
             family=Family(plan.get("family", Family.IPV4)),  # an older lab.json has none
+            encap=Encapsulation(plan.get("encap", Encapsulation.IPIP)),
         )
 
     def topology(self) -> Topology:

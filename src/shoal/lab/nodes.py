@@ -142,7 +142,7 @@ def start_real_server(folder: LabFolder, topology: Topology, node: str) -> None:
 
 def _hold_virtual_address(folder: LabFolder, topology: Topology, node: str) -> None:
     """Exactly what an operator runs on a real server. Raises UnavailableError with what it said."""
-    run_dir = str(folder.places(node).run)
+    places = folder.places(node)
     command = [
         sys.executable,
         "-m",
@@ -151,8 +151,14 @@ def _hold_virtual_address(folder: LabFolder, topology: Topology, node: str) -> N
         "apply",
         "--vip",
         str(topology.vip),
+        "--method",
+        str(topology.forward),
+        "--encap",
+        str(topology.encap),
         "--run-dir",
-        run_dir,
+        str(places.run),
+        "--bpf-dir",
+        str(places.pins),
     ]
     in_this_shoal = ["env", f"PYTHONPATH={environment()['PYTHONPATH']}", *command]
     done = namespaces.run(topology.namespace(node), in_this_shoal)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from shoal.lab.networks import NETWORKS, Family
 from shoal.lab.topology import Topology
-from shoal.model import endpoint
+from shoal.model import ForwardingMethod, endpoint
 
 ECHO_PORT = 7
 HTTP_PORT = 80
@@ -15,7 +15,7 @@ _VIRTUAL_SERVER = """\
 name = "{name}"
 listen = ["{endpoint}/{protocol}"]
 scheduler = "rr"
-method = "{method}"
+{method}
 real_servers = [
 {real_servers}]
 monitor = {monitor}
@@ -31,10 +31,15 @@ def _virtual_server(topology: Topology, name: str, *, port: int, protocol: str, 
         name=name,
         endpoint=endpoint(topology.vip, port),
         protocol=protocol,
-        method=topology.forward,
+        method=_method(topology),
         real_servers=real_servers,
         monitor=monitor,
     )
+
+
+def _method(topology: Topology) -> str:
+    encap = f'\nencap = "{topology.encap}"' if topology.forward is ForwardingMethod.TUNNEL else ""
+    return f'method = "{topology.forward}"{encap}'
 
 
 def cluster_config(topology: Topology, *, key: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shoal.errors import ConfigError, NotFoundError
 from shoal.lab.networks import NETWORKS, Bridge, Family, Networks, literal
-from shoal.model import Address, ForwardingMethod, Hook, Interface
+from shoal.model import Address, Encapsulation, ForwardingMethod, Hook, Interface
 
 DEFAULT_NAME = "shoal"
 SWITCH = "net"  # the node that holds both bridges
@@ -36,6 +36,7 @@ class Layout:
 LAYOUTS: Mapping[ForwardingMethod, Layout] = {
     ForwardingMethod.NAT: Layout(bridge=Bridge.PRIVATE, behind_gateway=True),
     ForwardingMethod.DR: Layout(bridge=Bridge.PUBLIC, holds_vip=True),
+    ForwardingMethod.TUNNEL: Layout(bridge=Bridge.PUBLIC, holds_vip=True),
 }
 
 
@@ -73,6 +74,7 @@ class Topology:
     forward: ForwardingMethod = ForwardingMethod.NAT
     hook: Hook = Hook.AUTO
     family: Family = Family.IPV4
+    encap: Encapsulation = Encapsulation.IPIP
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -86,6 +88,12 @@ class Topology:
                 where="--forward",
                 problem=f"the lab cannot show {self.forward} yet",
                 fix=f"use one of {', '.join(LAYOUTS)}",
+            )
+        if self.encap is not Encapsulation.IPIP and self.forward is not ForwardingMethod.TUNNEL:
+            raise ConfigError(
+                where="--encap",
+                problem=f"nothing travels in {self.encap} by {self.forward}",
+                fix="add --forward tunnel, or leave --encap out",
             )
         _check_count("--routers", self.router_count, most=MOST_ROUTERS)
         _check_count("--real-servers", self.real_server_count, most=MOST_REAL_SERVERS)
