@@ -11,6 +11,10 @@ GOOD = {
     "probes_lost": 0,
     "connections_broken": 0,
     "lost_after_detection": 0,
+    "requests_failed": 0,
+    "programs_left": 0,
+    "places_emptied": 0,
+    "changes_refused": 0,
 }
 
 
@@ -34,6 +38,10 @@ def test_a_good_power_loss_keeps_its_promises():
         ("kill-lvsd", {"connections_broken": 1}, 1),
         ("crash-daemons", {"probes_lost": 1}, 1),
         ("crash-daemons", {"two_owners_ms": {"median": 0.0, "max": 301.0}}, 1),
+        ("upgrade", {"probes_lost": 1, "connections_broken": 1, "requests_failed": 1}, 3),
+        ("upgrade", {"programs_left": 1, "places_emptied": 1}, 2),
+        ("reload", {"probes_lost": 1, "connections_broken": 1, "requests_failed": 1}, 3),
+        ("reload", {"changes_refused": 1}, 1),
         ("kill-real", {"lost_after_detection": 1}, 1),
     ],
 )

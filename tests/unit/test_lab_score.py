@@ -1,6 +1,7 @@
 """A drill's document, its text and its picture."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 from shoal.ipc.messages import Record
 from shoal.lab import report, score
@@ -71,6 +72,21 @@ def test_the_document_counts_moves_and_broken_connections():
     assert (result["connections"], result["connections_broken"]) == (4, 2)
 
 
+def test_the_document_counts_requests_and_those_that_failed():
+    run = one_run()
+    requests = ((9.1, 0.01, "real server rs1", ""), (9.2, 1.0, "", "no answer within 1 s"))
+    watched = replace(run, observation=replace(run.observation, requests=requests))
+    result = document("reload", [watched, run])
+    assert (result["requests"], result["requests_failed"]) == (2, 1)
+
+
+def test_a_drills_own_figures_are_those_of_its_worst_run():
+    runs = [replace(one_run(), figures={"changes_refused": count}) for count in (0, 3, 1)]
+    result = document("reload", runs)
+    assert result["changes_refused"] == 3
+    assert [each["changes_refused"] for each in result["each"]] == [0, 3, 1]
+
+
 def test_kill_real_says_what_was_lost_after_detection():
     result = document("kill-real", [one_run(lost=(11, 15, 20), detected=10.35)])
     assert result["lost_after_detection"] == 2
@@ -109,6 +125,8 @@ def test_every_drill_names_what_it_does():
         "cut-private",
         "kill-real",
         "kill-lvsd",
+        "upgrade",
+        "reload",
     ]
     assert all(drill.summary for drill in DRILLS.values())
 

@@ -11,7 +11,7 @@ from shoal.errors import ConfigError, UnavailableError
 from shoal.lab import namespaces, nodes
 from shoal.lab.folder import LabFolder
 from shoal.lab.router_api import RouterApi
-from shoal.lab.texts import cluster_config
+from shoal.lab.texts import VIRTUAL_SERVERS, cluster_config
 from shoal.lab.topology import Topology
 
 HEALTHY_LIMIT = 20.0  # seconds; a cluster is ready in two
@@ -88,7 +88,7 @@ class Lab:
     def _real_server_ailments(self) -> Iterator[str]:
         for router in self.topology.routers:
             health = self.router(router).health()
-            for virtual in ("www", "echo-udp", "echo-tcp"):
+            for virtual in VIRTUAL_SERVERS:
                 for node in self.topology.real_servers:
                     now = health.get((virtual, node), "not known")
                     if now != "up":

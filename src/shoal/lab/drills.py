@@ -7,50 +7,21 @@ Shoal and not the lab.
 import random
 import signal
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import ClassVar
 
 from shoal.errors import ConfigError, NotFoundError, UnavailableError
 from shoal.lab import namespaces, nodes
+from shoal.lab.changes import ReloadConfiguration, UpgradePrograms
 from shoal.lab.cluster import Lab, Say, silent
+from shoal.lab.drill import Drill, Trigger
 from shoal.lab.evidence import JournalLine
 from shoal.lab.observe import watching
 from shoal.lab.score import Run
 
-Trigger = Callable[[], None]
 _WARM = 0.3  # seconds of watching before anything happens
 _PHASE = 0.5  # and up to so many more, so that faults meet every phase of heartbeats and probes
 _STOP_LIMIT = 5.0
 _LVSD = "shoal-lvsd"
-
-
-class Drill(ABC):
-    """One way to break a cluster. ``observe`` is how many seconds to watch before mending it."""
-
-    name: ClassVar[str]
-    summary: ClassVar[str]
-    observe: ClassVar[float] = 3.5
-    detection: ClassVar[tuple[str, ...]] = ()
-
-    def target(self, lab: Lab, chance: random.Random) -> str:
-        """The node to break: the active router, unless a drill says otherwise."""
-        return lab.active()
-
-    @abstractmethod
-    def prepare(self, lab: Lab, target: str) -> Trigger:
-        """Make ready, and return what does it."""
-
-    @abstractmethod
-    def mend(self, lab: Lab, target: str) -> None:
-        """Undo the damage; the cluster may need some time to recover from then on."""
-
-    def detected(self, lab: Lab, *, target: str, journal: tuple[JournalLine, ...]) -> float | None:
-        """When (Unix time) Shoal had noticed: the first of the drill's events on another node."""
-        return next(
-            (line.at for line in journal if line.record.event in self.detection and line.router != target),
-            None,
-        )
 
 
 class KillActive(Drill):
@@ -217,6 +188,8 @@ DRILLS: dict[str, Drill] = {
         CutPrivate(),
         KillReal(),
         KillLvsd(),
+        UpgradePrograms(),
+        ReloadConfiguration(),
     )
 }
 
@@ -271,10 +244,11 @@ def run_once(
 ) -> Run:
     """Run a drill once, on a healthy cluster, and wait until it is healthy again. Raises UnavailableError.
 
-    ``interval`` (seconds) is the probe's; with ``requests`` the client also sends HTTP requests.
+    ``interval`` (seconds) is the probe's; with ``requests`` the client also sends HTTP requests, as it does
+    in every drill that wants them.
     """
     lab.wait_healthy()
-    with watching(lab, interval=interval, requests=requests) as watch:
+    with watching(lab, interval=interval, requests=requests or drill.requests) as watch:
         time.sleep(_WARM + chance.uniform(0.0, _PHASE))
         target = drill.target(lab, chance)
         trigger = drill.prepare(lab, target)
@@ -297,6 +271,7 @@ def run_once(
         detected=None if detected is None else injected + detected - began,
         observation=watch.observation,
         journal=journal,
+        figures=drill.figures(),
     )
 
 

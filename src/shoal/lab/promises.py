@@ -41,6 +41,9 @@ def _count(name: str) -> Figure:
 _OUTAGE_50 = Promise(says="outage at most 50 ms", figure=_longest_outage, limit=50.0)
 _NONE_LOST = Promise(says="no datagram lost", figure=_count("probes_lost"), limit=0)
 
+_NONE_BROKEN = Promise(says="no connection broken", figure=_count("connections_broken"), limit=0)
+_NO_REQUEST_FAILED = Promise(says="no request failed", figure=_count("requests_failed"), limit=0)
+
 PROMISES: Mapping[str, tuple[Promise, ...]] = {
     "kill-active": (
         Promise(says="median outage below 400 ms", figure=_median_outage, limit=399.9),
@@ -51,7 +54,20 @@ PROMISES: Mapping[str, tuple[Promise, ...]] = {
     "cut-private": (_OUTAGE_50,),
     "kill-lvsd": (
         _NONE_LOST,
-        Promise(says="no connection broken", figure=_count("connections_broken"), limit=0),
+        _NONE_BROKEN,
+    ),
+    "upgrade": (
+        _NONE_LOST,
+        _NONE_BROKEN,
+        _NO_REQUEST_FAILED,
+        Promise(says="every program replaced", figure=_count("programs_left"), limit=0),
+        Promise(says="no tail call without its target", figure=_count("places_emptied"), limit=0),
+    ),
+    "reload": (
+        _NONE_LOST,
+        _NONE_BROKEN,
+        _NO_REQUEST_FAILED,
+        Promise(says="every change accepted", figure=_count("changes_refused"), limit=0),
     ),
     "crash-daemons": (
         _NONE_LOST,

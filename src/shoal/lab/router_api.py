@@ -14,18 +14,19 @@ from shoal.lab.evidence import JournalLine
 from shoal.system.places import Places
 
 _TIMEOUT = 1.0  # seconds; an answer takes a millisecond
+_RELOAD_TIMEOUT = 6.0  # one more than lvsd itself waits
 
 
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix stream socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
+    def __init__(self, path: Path, *, timeout: float = _TIMEOUT) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
@@ -48,6 +49,29 @@ class RouterApi:
             return None
         finally:
             connection.close()
+
+    def reload(self) -> str:
+        """Have the configuration file put in force; what went wrong, or empty."""
+        connection = _UnixConnection(self.places.api_socket, timeout=_RELOAD_TIMEOUT)
+        try:
+            connection.request("POST", "/v1/reload", body="{}")
+            response = connection.getresponse()
+            body = response.read().decode(errors="replace")
+            return "" if response.status == http.HTTPStatus.OK else f"status {response.status}: {body}"
+        except (OSError, http.client.HTTPException) as error:
+            return str(error) or type(error).__name__
+        finally:
+            connection.close()
+
+    def events(self, *, after: int) -> list[dict[str, Any]]:
+        """What the journal has after the entry of that number, as far as one answer holds it."""
+        answer = self.get(f"/v1/events?after={after}&limit=1000")
+        return list(answer["events"]) if answer else []
+
+    def last_event(self) -> int:
+        """The number of the journal's last entry; 0 while the router does not answer."""
+        answer = self.get("/v1/events?limit=1")
+        return int(answer["next"]) if answer else 0
 
     def state(self) -> str:
         """init, backup, active or fault; "gone" while the router does not answer."""

@@ -1,8 +1,8 @@
 """What a drill's runs amount to: one document. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from shoal.lab import measure
@@ -24,7 +24,7 @@ class Run:
     ``journal`` is what the routers noted until the repair.
 
     ``detected`` is when Shoal had acted on the fault (kill-real: the dataplane knew), None when it need not.
-    ``mended`` is when the repair began: what comes after it is counted apart.
+    ``mended`` is when the repair began: what comes after it is counted apart. ``figures`` are the drill's own.
     """
 
     target: str
@@ -35,6 +35,7 @@ class Run:
     detected: float | None
     observation: Observation
     journal: tuple[JournalLine, ...]
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def samples(self) -> tuple[measure.Sample, ...]:
@@ -78,6 +79,8 @@ def each(run: Run) -> dict[str, Any]:
         "lost": measure.lost(samples),
         "connections_broken": len(run.broken()),
         "broken_because": _reasons(run),
+        "requests": len(run.observation.requests),
+        "requests_failed": sum(bool(error) for _, _, _, error in run.observation.requests),
         "two_owners_ms": measure.milliseconds(measure.owned_twice(run.questions)),
         "announcements": _announcements(run),
         "moves": run.moves,
@@ -86,6 +89,7 @@ def each(run: Run) -> dict[str, Any]:
             "lost": measure.lost(later),
             "two_owners_ms": measure.milliseconds(measure.owned_twice(later_questions)),
         },
+        **run.figures,
     }
     if run.detected is not None:
         line["detection_ms"] = measure.milliseconds(run.detected - run.injected)
@@ -118,12 +122,15 @@ def document(drill: str, runs: Sequence[Run]) -> dict[str, Any]:
         "probes_lost": sum(line["lost"] for line in lines),
         "connections": sum(len(run.observation.connections) for run in runs),
         "connections_broken": sum(line["connections_broken"] for line in lines),
+        "requests": sum(line["requests"] for line in lines),
+        "requests_failed": sum(line["requests_failed"] for line in lines),
         "two_owners_ms": measure.spread([line["two_owners_ms"] for line in lines]),
         "announcements": sum(line["announcements"] for line in lines),
         "moves": sum(line["moves"] for line in lines),
         "detection_ms": measure.spread(detections),
         "disturbed": sum(run.is_disturbed for run in runs),
         "repair_probes_lost": sum(line["repair"]["lost"] for line in lines),
+        **{name: max(run.figures.get(name, 0) for run in runs) for run in runs for name in run.figures},
     }
     if drill == "kill-real":
         result["lost_after_detection"] = sum(line.get("lost_after_detection", line["lost"]) for line in lines)

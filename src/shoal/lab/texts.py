@@ -1,5 +1,7 @@
 """The files that the lab writes for its nodes: the cluster's configuration and nginx's. Pure."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoal.lab.networks import NETWORKS, Family
@@ -9,12 +11,13 @@ from shoal.model import ForwardingMethod, endpoint
 ECHO_PORT = 7
 HTTP_PORT = 80
 CLUSTER_NAME = "lab"
+VIRTUAL_SERVERS = ("www", "echo-udp", "echo-tcp")
 
 _VIRTUAL_SERVER = """\
 [[virtual_servers]]
 name = "{name}"
 listen = ["{endpoint}/{protocol}"]
-scheduler = "rr"
+scheduler = "{scheduler}"
 {method}
 real_servers = [
 {real_servers}]
@@ -22,16 +25,34 @@ monitor = {monitor}
 """
 
 
-def _virtual_server(topology: Topology, name: str, *, port: int, protocol: str, monitor: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variation:
+    """What an operator may have changed: scheduler, weights (1 where none is given), real servers taken out."""
+
+    scheduler: str = "rr"
+    weights: Mapping[str, int] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
+
+
+UNCHANGED = Variation()
+
+
+def _virtual_server(
+    topology: Topology, name: str, *, port: int, protocol: str, monitor: str, variation: Variation
+) -> str:
     real_servers = "".join(
-        f'  {{ name = "{node}", address = "{topology.address(node)}", port = {port} }},\n'
+        f'  {{ name = "{node}", address = "{topology.address(node)}", port = {port}'
+        + (f", weight = {variation.weights[node]}" if node in variation.weights else "")
+        + " },\n"
         for node in topology.real_servers
+        if node not in variation.left_out
     )
     return _VIRTUAL_SERVER.format(
         name=name,
         endpoint=endpoint(topology.vip, port),
         protocol=protocol,
         method=_method(topology),
+        scheduler=variation.scheduler,
         real_servers=real_servers,
         monitor=monitor,
     )
@@ -42,7 +63,7 @@ def _method(topology: Topology) -> str:
     return f'method = "{topology.forward}"{encap}'
 
 
-def cluster_config(topology: Topology, *, key: str) -> str:
+def cluster_config(topology: Topology, *, key: str, serial: int = 1, variation: Variation = UNCHANGED) -> str:
     """The cluster's configuration: the same text on every router."""
     routers = "\n".join(
         f'[[routers]]\nname = "{node}"\npriority = {200 - 10 * index}\n'
@@ -53,14 +74,21 @@ def cluster_config(topology: Topology, *, key: str) -> str:
     http_monitor = '{ type = "http", path = "/health", interval = 0.5, timeout = 0.5 }'
     return "\n".join(
         (
-            f'serial = 1\n\n[cluster]\nname = "{CLUSTER_NAME}"\nkey = "{key}"\n',
+            f'serial = {serial}\n\n[cluster]\nname = "{CLUSTER_NAME}"\nkey = "{key}"\n',
             '[paths.public]\ninterface = "eth0"\n',
             f'[paths.private]\ninterface = "eth1"\ngateway = "{topology.gateway}"\n',
             routers,
             f'[dataplane]\nhook = "{topology.hook}"\n',
-            _virtual_server(topology, "www", port=HTTP_PORT, protocol="tcp", monitor=http_monitor),
-            _virtual_server(topology, "echo-udp", port=ECHO_PORT, protocol="udp", monitor=echo_monitor),
-            _virtual_server(topology, "echo-tcp", port=ECHO_PORT, protocol="tcp", monitor=echo_monitor),
+            *(
+                _virtual_server(
+                    topology, name, port=port, protocol=protocol, monitor=monitor, variation=variation
+                )
+                for name, port, protocol, monitor in (
+                    ("www", HTTP_PORT, "tcp", http_monitor),
+                    ("echo-udp", ECHO_PORT, "udp", echo_monitor),
+                    ("echo-tcp", ECHO_PORT, "tcp", echo_monitor),
+                )
+            ),
         )
     )
 

@@ -29,7 +29,7 @@ _HOME = {
     "shoal_list": "control",
     "shoal_sweep_templates": "control",
 }
-_ARRAYS = {"balancer_xdp": "programs_xdp", "balancer_tc": "programs_tc"}
+ARRAYS = {"balancer_xdp": "programs_xdp", "balancer_tc": "programs_tc"}
 # in the order in which they are put in: nobody may be sent to a program whose own targets are missing
 _PLACES = {
     ("balancer_xdp", 4): {
@@ -86,7 +86,7 @@ _COUNTERS = {
 }
 
 
-_SHARED = frozenset((*_ELEMENTS, *_DICTIONARIES, *_COUNTERS, *_ARRAYS.values()))
+_SHARED = frozenset((*_ELEMENTS, *_DICTIONARIES, *_COUNTERS, *ARRAYS.values()))
 """What is pinned; the rest is an object's own."""
 
 
@@ -161,7 +161,7 @@ class Loaded:
         if self.ipv6:
             return
         self._control(6)
-        for kind in _ARRAYS:
+        for kind in ARRAYS:
             if f"{kind}4.bpf.o" in self._objects:
                 self._object(kind, 6)
         self.ipv6 = True
@@ -178,7 +178,7 @@ class Loaded:
         if name not in self._objects:
             loaded = self._load(name)
             self._objects[name] = loaded
-            if kind in _ARRAYS:
+            if kind in ARRAYS:
                 self._fill_places(loaded, kind, family)
         return self._objects[name]
 
@@ -203,7 +203,7 @@ class Loaded:
         The array is pinned because the kernel empties it when nobody in user space holds it any more
         (bpf_map_put_uref(), kernel/bpf/syscall.c).
         """
-        array = lib.bpf_map__fd(dict(loaded.maps())[_ARRAYS[kind]])
+        array = lib.bpf_map__fd(dict(loaded.maps())[ARRAYS[kind]])
         for place, program in _PLACES[kind, family].items():
             key, value = ffi.new("__u32 *", PROGRAMS[place]), ffi.new("__u32 *", loaded.program(program))
             result = lib.bpf_map_update_elem(array, key, value, 0)
