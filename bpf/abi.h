@@ -23,6 +23,10 @@ enum shoal_limit {
 	SHOAL_LIST_ENTRIES = 1024,
 	SHOAL_MAX_MACS = 8,
 	SHOAL_MAX_REPLICAS = 8,		/* destinations of one virtual address under lblcr */
+	SHOAL_HELD_FRAGMENTS = 1024,
+	SHOAL_HELD_SIZE = 2048,		/* of a held fragment's frame, at most */
+	SHOAL_HELD_TICKS = 60,		/* 1 s: how long a fragment waits for its first */
+	SHOAL_FRAGMENT_TICKS = 120,	/* 2 s: how long after its last fragment a datagram is remembered */
 };
 
 /* Of a connection's slot. From SHOAL_NONE on the entry is live; the order is that of IPVS (enum in ip_vs.h). */
@@ -117,6 +121,10 @@ enum shoal_program {
 	SHOAL_PROGRAM_OPEN6 = 3,
 	SHOAL_PROGRAM_ICMP4 = 4,	/* answers a packet that cannot go on with an ICMP error */
 	SHOAL_PROGRAM_ICMP6 = 5,
+	SHOAL_PROGRAM_RELATED4 = 6,	/* ICMP errors */
+	SHOAL_PROGRAM_RELATED6 = 7,
+	SHOAL_PROGRAM_RELEASE4 = 8,	/* fragments that waited for their first (TC only) */
+	SHOAL_PROGRAM_RELEASE6 = 9,
 	SHOAL_PROGRAMS = 16,
 };
 
@@ -126,7 +134,7 @@ enum shoal_drop {
 	SHOAL_TABLE_FULL = 1,
 	SHOAL_REPLY_TUPLE_IN_USE = 2,
 	SHOAL_TTL_EXCEEDED = 3,
-	SHOAL_FRAGMENT = 4,
+	SHOAL_FRAGMENT_WITHOUT_FIRST = 4,
 	SHOAL_NO_ROUTE = 5,
 	SHOAL_LEASE_EXPIRED = 6,
 	SHOAL_INTERNAL = 7,
@@ -335,6 +343,52 @@ struct reverse {
 	__be16 virtual_port;
 	__u16 reserved;
 	__u32 destination;
+};
+
+/* What the fragments of a datagram have in common (RFC 791 3.2, RFC 8200 4.5). */
+struct fragment_key {
+	struct address6 source;
+	struct address6 destination;
+	__be32 identification;
+	__u8 protocol;			/* 0 under IPv6, where only the first fragment tells */
+	__u8 reserved[3];
+};
+
+/* What the first fragment of a datagram tells the later ones. */
+struct fragment_ports {
+	__be16 source;
+	__be16 destination;
+	__u8 protocol;
+	__u8 reserved[3];
+	__u32 tick;			/* of the last fragment */
+};
+
+/* Of the fragments of a datagram that wait for their first: the last one's place + 1. */
+struct held_chain {
+	__u32 last;
+};
+
+enum shoal_held {
+	SHOAL_HELD_FREE = 0,
+	SHOAL_HELD_BUSY = 1,
+	SHOAL_HELD_WAITING = 2,
+};
+
+/* Places are taken in turn, so that a flood pushes out the oldest. */
+struct held_cursor {
+	__u32 next;
+	__u32 reserved;
+};
+
+struct held_fragment {
+	__u32 state;			/* enum shoal_held; changed by compare-and-swap only */
+	__u32 tick;
+	__u32 next;			/* the one before it in the chain: its place + 1 */
+	__u32 ifindex;			/* where it came in */
+	__u32 length;			/* of the frame */
+	__u32 reserved;
+	struct fragment_key key;
+	__u8 frame[2048];
 };
 
 struct destination_counters {

@@ -73,8 +73,10 @@ static __always_inline int make_room(struct __sk_buff *context, const struct enc
 	return !bpf_skb_adjust_room(context, e->overhead, BPF_ADJ_ROOM_MAC, flags);
 }
 
+#include "held.h"
 #include "established.h"
 #include "opening.h"
+#include "related.h"
 #include "pseudo_header.h"
 
 static __always_inline int is_unfinished(const struct __sk_buff *context, const struct packet *packet, __u16 check)
@@ -116,7 +118,14 @@ static __always_inline int verdict_of(struct __sk_buff *context, int outcome, co
 	case OUTCOME_ANSWER:
 		bpf_tail_call(context, &programs_tc, PROGRAM_ICMP);
 		return TC_ACT_SHOT;
+	case OUTCOME_RELEASE:
+		bpf_tail_call(context, &programs_tc, PROGRAM_RELEASE);
+		return TC_ACT_OK;
+	case OUTCOME_RELATED:
+		bpf_tail_call(context, &programs_tc, PROGRAM_RELATED);
+		return TC_ACT_OK;
 	case OUTCOME_DROP:
+	case OUTCOME_HELD:
 		return TC_ACT_SHOT;
 	case OUTCOME_SEND:
 		if (route->flags & SHOAL_PEER_REDIRECT)
@@ -129,21 +138,21 @@ static __always_inline int verdict_of(struct __sk_buff *context, int outcome, co
 	}
 }
 
-#if SHOAL_FAMILY == 4
-
 /* A buffer may keep its headers outside of its linear part. */
-static __always_inline void gather_headers(struct __sk_buff *context)
+static __always_inline void gather(struct __sk_buff *context, __u32 depth)
 {
-	if (context->data_end - context->data < DEEPEST_HEADERS && context->data_end - context->data < context->len)
-		bpf_skb_pull_data(context, context->len < DEEPEST_HEADERS ? context->len : DEEPEST_HEADERS);
+	if (context->data_end - context->data < depth && context->data_end - context->data < context->len)
+		bpf_skb_pull_data(context, context->len < depth ? context->len : depth);
 }
+
+#if SHOAL_FAMILY == 4
 
 /* Whether the entry is to look at a frame itself. One of IPv6 has then gone on to that family's program, if there is one. */
 static __always_inline int enters(struct __sk_buff *context)
 {
 	if (context->pkt_type == PACKET_OTHERHOST)
 		return 0;	/* seen only because the NIC is in promiscuous mode */
-	gather_headers(context);
+	gather(context, DEEPEST_HEADERS);
 	if (is_of_ethertype(context, bpf_htons(ETH_P_IPV6))) {
 		bpf_tail_call(context, &programs_tc, SHOAL_PROGRAM_IPV6);
 		return 0;
@@ -187,6 +196,25 @@ int shoal_tc_icmp(struct __sk_buff *context)
 	int outcome = answer_refused(context, &packet, &route);
 
 	return verdict_of(context, outcome, &route);
+}
+
+SEC("tc")
+int shoal_tc_release(struct __sk_buff *context)
+{
+	struct scratch *scratch = get_scratch();
+
+	if (scratch)
+		release_fragments(context, scratch);
+	return TC_ACT_SHOT;	/* what is left of the buffer has been sent around again */
+}
+
+SEC("tc")
+int shoal_tc_related(struct __sk_buff *context)
+{
+	struct scratch *scratch = get_scratch();
+
+	gather(context, 2 * DEEPEST_HEADERS);
+	return scratch ? verdict_of(context, balance_related(context, scratch), &scratch->route) : TC_ACT_OK;
 }
 
 char shoal_license[] SEC("license") = "GPL";

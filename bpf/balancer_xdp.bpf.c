@@ -56,8 +56,20 @@ static __always_inline int make_room(struct xdp_md *context, const struct encaps
 	return !bpf_xdp_adjust_head(context, -(int)e->overhead);
 }
 
+/* Only TC can keep a frame, and bring it back. */
+static __always_inline int hold_fragment(struct xdp_md *context)
+{
+	return OUTCOME_PASS;
+}
+
+static __always_inline int release_first(void)
+{
+	return OUTCOME_PASS;
+}
+
 #include "established.h"
 #include "opening.h"
+#include "related.h"
 #include "partial_checksum.h"
 
 /* Checksums have been finished where a frame may come from a local stack. */
@@ -100,6 +112,9 @@ static __always_inline int verdict_of(struct xdp_md *context, int outcome, const
 	case OUTCOME_ANSWER:
 		bpf_tail_call(context, &programs_xdp, PROGRAM_ICMP);
 		return XDP_DROP;
+	case OUTCOME_RELATED:
+		bpf_tail_call(context, &programs_xdp, PROGRAM_RELATED);
+		return XDP_PASS;
 	case OUTCOME_DROP:
 		return XDP_DROP;
 	case OUTCOME_SEND:
@@ -198,6 +213,14 @@ int shoal_xdp_icmp(struct xdp_md *context)
 	int outcome = answer_refused(context, &packet, &route);
 
 	return verdict_of(context, outcome, &route);
+}
+
+SEC("xdp")
+int shoal_xdp_related(struct xdp_md *context)
+{
+	struct scratch *scratch = get_scratch();
+
+	return scratch ? verdict_of(context, balance_related(context, scratch), &scratch->route) : XDP_PASS;
 }
 
 char shoal_license[] SEC("license") = "GPL";

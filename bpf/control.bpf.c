@@ -43,12 +43,29 @@ static long sweep_bucket(__u64 i, struct slice *slice)
 	return 0;
 }
 
+/* A fragment whose first has not come in time. */
+static long sweep_held(__u32 i, const __u32 *now)
+{
+	struct held_fragment *held = bpf_map_lookup_elem(&held_fragments, &i);
+
+	if (!held)
+		return 1;
+	if (READ_ONCE(held->state) != SHOAL_HELD_WAITING || *now - READ_ONCE(held->tick) < SHOAL_HELD_TICKS)
+		return 0;
+	if (__sync_val_compare_and_swap(&held->state, SHOAL_HELD_WAITING, SHOAL_HELD_FREE) == SHOAL_HELD_WAITING)
+		drop(NO_SERVICE, SHOAL_FRAGMENT_WITHOUT_FIRST);
+	return 0;
+}
+
+/* The first slice sweeps the fragments too. */
 SEC("syscall")
 int shoal_sweep(struct sweep_arguments *arguments)
 {
 	struct sweep_arguments totals = *arguments;
 	struct slice slice = { .first = totals.first_bucket, .now = totals.now, .totals = &totals };
 
+	if (!totals.first_bucket)
+		bpf_loop(SHOAL_HELD_FRAGMENTS, sweep_held, &totals.now, 0);
 	totals.expired = totals.live = totals.half_open = 0;
 	bpf_loop(totals.n_buckets, sweep_bucket, &slice, 0);
 	*arguments = totals;

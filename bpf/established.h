@@ -8,6 +8,7 @@
 #include "forward.h"
 #include "ownership.h"
 #include "reopen.h"
+#include "uncommon.h"
 
 static __always_inline int in_filter(const __u64 *words, const struct ip_address *address)
 {
@@ -69,11 +70,11 @@ static __always_inline int balance_established(SHOAL_CONTEXT *context, struct ro
 {
 	void *data = frame_begin(context), *end = frame_end(context);
 	struct packet packet = {};
-	struct headers headers;
+	struct headers headers = {};
 	enum parsed parsed = parse_packet(&packet, &headers, data, end);
 
 	if (parsed == PARSED_NOTHING || sizeof(struct ethhdr) + packet.length > frame_length(context))
-		return judge_other(data, end);
+		return judge_uncommon(data, end);
 	if (parsed != PARSED_WHOLE)
 		return OUTCOME_OPEN;
 	const struct address_filter *addresses = bpf_map_lookup_elem(&filter, &zero);

@@ -15,6 +15,8 @@
 #define ETHERTYPE bpf_htons(ETH_P_IP)
 #define PROGRAM_OPEN SHOAL_PROGRAM_OPEN4
 #define PROGRAM_ICMP SHOAL_PROGRAM_ICMP4
+#define PROGRAM_RELATED SHOAL_PROGRAM_RELATED4
+#define PROGRAM_RELEASE SHOAL_PROGRAM_RELEASE4
 
 /* The nouns of this family under their common names. */
 #define ip_address address4

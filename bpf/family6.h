@@ -15,6 +15,8 @@
 #define ETHERTYPE bpf_htons(ETH_P_IPV6)
 #define PROGRAM_OPEN SHOAL_PROGRAM_OPEN6
 #define PROGRAM_ICMP SHOAL_PROGRAM_ICMP6
+#define PROGRAM_RELATED SHOAL_PROGRAM_RELATED6
+#define PROGRAM_RELEASE SHOAL_PROGRAM_RELEASE6
 
 /* The nouns of this family under their common names. */
 #define ip_address address6

@@ -9,6 +9,7 @@
 #include "forward_nat.h"
 #include "forward_tunnel.h"
 #include "refuse.h"
+#include "quote.h"
 
 static __always_inline __u32 service_of(const struct destination *destination)
 {
@@ -51,28 +52,36 @@ static __always_inline enum outcome find_way(SHOAL_CONTEXT *context, struct rout
 	return ask_route(context, route, &way, now, &rewrite->address, &packet->destination, packet->protocol);
 }
 
-static __always_inline int forward(SHOAL_CONTEXT *context, struct route *route, struct headers *headers,
-				   const struct packet *packet, struct connection *c, __u32 word,
-				   struct destination *destination, enum direction direction, __u32 now,
-				   const struct settings *table)
+/* Nobody is told about an ICMP error, or about a fragment that is not the first (RFC 1122 3.2.2). */
+static __always_inline int turn_down(const struct headers *headers, __u32 service, __u32 reason, __u32 mtu)
+{
+	return headers->ports ? refuse(service, reason, mtu) : (int)drop(service, reason);
+}
+
+/* quote: of an ICMP error; NULL for any other packet. */
+static __always_inline int forward_with_quote(SHOAL_CONTEXT *context, struct route *route, struct headers *headers,
+					      const struct packet *packet, struct connection *c, __u32 word,
+					      struct destination *destination, enum direction direction, __u32 now,
+					      const struct settings *table, const struct quote *quote)
 {
 	__u32 number = c->destination;
 	int is_whole = direction == FROM_CLIENT && c->method != SHOAL_NAT;	/* nothing of it is rewritten */
 	struct rewrite rewrite = direction == FROM_CLIENT ? rewrite_towards_server(c) : rewrite_towards_client(c);
 
 	if (packet->ttl <= 1)
-		return refuse(service_of(destination), SHOAL_TTL_EXCEEDED, 0);
+		return turn_down(headers, service_of(destination), SHOAL_TTL_EXCEEDED, 0);
 	int outcome = find_way(context, route, c, destination, &rewrite, packet, direction, now);
 	if (outcome == OUTCOME_DROP)
 		return drop(service_of(destination), SHOAL_NO_ROUTE);
 	if (!can_send(context, route, outcome))
 		return OUTCOME_PASS;
 	if (packet->length > route->mtu && !segments_fit(context, packet, route->mtu))
-		return refuse(service_of(destination), SHOAL_PACKET_TOO_BIG, route->mtu);
+		return turn_down(headers, service_of(destination), SHOAL_PACKET_TOO_BIG, route->mtu);
 	barrier();
 	if ((READ_ONCE(c->word) ^ word) & 0xffff0000u)
 		return drop(service_of(destination), SHOAL_INTERNAL);	/* it gave way to another meanwhile */
-	advance(c, word, packet->event, is_whole ? FROM_CLIENT_ONLY : direction, now, table);
+	if (!quote)
+		advance(c, word, packet->event, is_whole ? FROM_CLIENT_ONLY : direction, now, table);
 	count_packet(number, direction, packet->length);
 	if (is_whole) {
 		if (c->method == SHOAL_TUNNEL)
@@ -81,9 +90,22 @@ static __always_inline int forward(SHOAL_CONTEXT *context, struct route *route, 
 		pass_to_server(headers, &route->hop);
 		return outcome;
 	}
+	if (quote) {
+		rewrite_error(headers, quote, packet, &rewrite, direction, &route->hop);
+		return outcome;
+	}
 	rewrite_headers(headers, &rewrite, direction, &route->hop);
-	mend_l4_checksum(context, headers, packet, &rewrite);
+	if (headers->check)
+		mend_l4_checksum(context, headers, packet, &rewrite);
 	return outcome;
+}
+
+static __always_inline int forward(SHOAL_CONTEXT *context, struct route *route, struct headers *headers,
+				   const struct packet *packet, struct connection *c, __u32 word,
+				   struct destination *destination, enum direction direction, __u32 now,
+				   const struct settings *table)
+{
+	return forward_with_quote(context, route, headers, packet, c, word, destination, direction, now, table, NULL);
 }
 
 #endif

@@ -48,10 +48,12 @@ static __always_inline void rewrite_headers(const struct headers *headers, const
 {
 	if (direction == FROM_CLIENT) {
 		set_destination(headers->ip, &rewrite->address);
-		headers->ports[1] = rewrite->port;
+		if (headers->ports)
+			headers->ports[1] = rewrite->port;
 	} else {
 		set_source(headers->ip, &rewrite->address);
-		headers->ports[0] = rewrite->port;
+		if (headers->ports)
+			headers->ports[0] = rewrite->port;
 	}
 	hop_on(headers, hop, rewrite->address_delta);
 }

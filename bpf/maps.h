@@ -63,9 +63,13 @@ COUNTERS(destination_counters, struct destination_counters, 4096);
 COUNTERS(service_counters, struct service_counters, 257);
 DICTIONARY(listeners, struct listener_key, struct listener, 4096);
 DICTIONARY(reverses, struct listener_key, struct reverse, 4096);
+TABLE(held_cursor, struct held_cursor, 1);
+TABLE(held_fragments, struct held_fragment, SHOAL_HELD_FRAGMENTS);
 DICTIONARY(interfaces, __u32, __u32, 64);
 DICTIONARY(own_addresses, __u32, struct own_addresses, 64);
 DICTIONARY(templates, struct template_key, struct template, 65536);
+CACHE(fragments, struct fragment_key, struct fragment_ports, 16384);
+CACHE(held_chains, struct fragment_key, struct held_chain, SHOAL_HELD_FRAGMENTS);
 CACHE(localities, struct locality_key, struct locality, 16384);
 CACHE(replica_sets, struct locality_key, struct replicas, 16384);
 

@@ -166,25 +166,6 @@ __noinline int open_connection(void)
 	return OUTCOME_SEND;
 }
 
-/* Fragments are refused where they are ours, and the host's where they are not. */
-static __always_inline int refuse_fragment(const struct packet *packet, const struct settings *table)
-{
-	__u32 hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed);
-	struct connection *c = find_connection(packet, hash, n_buckets_of(table), FROM_CLIENT);
-	__u32 service = listening_service(packet);
-
-	if (!c) {
-		hash = connection_hash(&packet->destination, packet->destination_port, packet->protocol,
-				       table->hash_seed);
-		c = find_connection(packet, hash, n_buckets_of(table), FROM_SERVER);
-	}
-	__u32 number = c ? c->destination : NO_DESTINATION;
-	const struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
-	if (destination)
-		return drop(destination->service, SHOAL_FRAGMENT);
-	return service == NO_SERVICE ? OUTCOME_PASS : drop(service, SHOAL_FRAGMENT);
-}
-
 /*
  * Around a hand-over: a real server answers a connection that another router began. Its own listener tells what the
  * client knows it by, so the connection can be taken up from the reply. Returns an outcome or NOT_OURS.

@@ -6,6 +6,7 @@
 #ifndef SHOAL_OPENING_H
 #define SHOAL_OPENING_H
 #include "forward.h"
+#include "fragment.h"
 #include "open.h"
 
 static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scratch *scratch, struct headers *headers,
@@ -85,16 +86,21 @@ static __always_inline int open_from_server(SHOAL_CONTEXT *context, struct scrat
 static __always_inline int balance_opening(SHOAL_CONTEXT *context, struct scratch *scratch)
 {
 	void *data = frame_begin(context), *end = frame_end(context);
-	struct headers headers;
+	struct headers headers = {};
 	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
 	enum parsed parsed = parse_packet(&scratch->packet, &headers, data, end);
 
+	if (parsed == PARSED_NOTHING)
+		parsed = parse_later_fragment(&scratch->packet, &headers, data, end);
 	if (!table || parsed == PARSED_NOTHING ||
 	    sizeof(struct ethhdr) + scratch->packet.length > frame_length(context))
 		return OUTCOME_PASS;
-	if (parsed == PARSED_FIRST_FRAGMENT)
-		return refuse_fragment(&scratch->packet, table);
 	__u32 now = now_in_ticks();
+	if (parsed != PARSED_WHOLE) {
+		int order = put_in_order(context, scratch, &headers, parsed, now);
+		if (order != OUTCOME_SEND)
+			return order;
+	}
 	int outcome = open_from_client(context, scratch, &headers, now, table);
 	if (outcome == NOT_OURS)
 		outcome = open_from_server(context, scratch, &headers, now, table);

@@ -19,8 +19,8 @@
 struct headers {
 	struct ethhdr *eth;
 	struct ip_header *ip;
-	__be16 *ports;			/* source, destination */
-	__u16 *check;			/* of TCP or UDP */
+	__be16 *ports;			/* source, destination; NULL in a later fragment, */
+	__u16 *check;			/* and so is the checksum of TCP or UDP */
 };
 
 struct packet {
@@ -42,9 +42,15 @@ enum parsed {
 	PARSED_NOTHING,			/* not of this family, malformed, or not ours to judge */
 	PARSED_WHOLE,			/* a whole TCP or UDP packet with its ports */
 	PARSED_FIRST_FRAGMENT,		/* the first fragment of one, with its ports */
+	PARSED_LATER_FRAGMENT,		/* another, without ports */
 };
 
 #include "parse_ip.h"
+
+static __always_inline int is_balanced(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+}
 
 static __always_inline __u8 tcp_event_of(const struct tcphdr *tcp)
 {

@@ -21,6 +21,7 @@ struct scratch {
 	struct packet other;		/* one of the same connection's other direction */
 	struct route route;
 	struct opening opening;
+	struct fragment_key datagram;	/* of a fragment */
 	struct request request;
 };
 

@@ -13,6 +13,9 @@ enum outcome {
 	OUTCOME_RESOLVE,	/* rewritten, and the kernel's neighbour layer must find the MAC (TC only) */
 	OUTCOME_OPEN,		/* the open program decides */
 	OUTCOME_ANSWER,		/* dropped, and its sender is told why (icmp.h) */
+	OUTCOME_RELEASE,	/* fragments that waited for this packet come first; then the open program decides */
+	OUTCOME_HELD,		/* kept for later */
+	OUTCOME_RELATED,	/* the program for ICMP errors decides */
 };
 
 static __always_inline enum outcome drop(__u32 service, enum shoal_drop reason)

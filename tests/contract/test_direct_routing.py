@@ -144,12 +144,6 @@ def test_a_packet_at_the_end_of_its_life_is_dropped(lab: ContractLab):
     assert lab.drops() == {Drop.TTL_EXCEEDED: 1}
 
 
-def test_a_first_fragment_is_dropped(lab: ContractLab):
-    lab.put(NAMES)
-    packet = lab.flow(listener=DNS).request(payload=b"x" * 64, more_fragments=True)
-    assert lab.send(packet) == drop(Drop.FRAGMENT)
-
-
 def test_a_flow_leaves_a_real_server_that_is_down(lab: ContractLab):
     lab.put(service(real(21, port=53), real(22, port=53), listeners=(DNS,), method=DR))
     flow = lab.flow(listener=DNS)

@@ -6,9 +6,9 @@ from ipaddress import IPv4Address
 import pytest
 
 from shoal.dataplane.base import Drop
-from shoal.dataplane.packet import Action, Packet, Verdict, drop
+from shoal.dataplane.packet import Action, Verdict, drop
 from shoal.model import Protocol
-from support.flows import ACK, CLIENT, DNS, FIN, HTTP, HTTPS, RST, SYN, VIP, ContractLab, real, service
+from support.flows import ACK, DNS, FIN, HTTP, HTTPS, RST, SYN, VIP, ContractLab, real, service
 
 PASS = Verdict(action=Action.PASS)
 ONE = service(real(21), listeners=(HTTP, HTTPS, DNS))
@@ -147,51 +147,3 @@ def test_a_reply_at_the_end_of_its_life_is_dropped(lab: ContractLab):
 def test_the_host_answers_what_is_not_ours_at_any_ttl(lab: ContractLab):
     lab.put(ONE)
     assert lab.send(lab.flow().request(ACK, ttl=1)) == PASS
-
-
-def test_a_first_fragment_to_a_listener_is_dropped(lab: ContractLab):
-    lab.put(ONE)
-    packet = lab.flow(listener=DNS).request(payload=b"x" * 64, more_fragments=True)
-    assert lab.send(packet) == drop(Drop.FRAGMENT)
-    assert lab.drops() == {Drop.FRAGMENT: 1}
-    assert lab.flow(listener=DNS).state == ""
-
-
-def test_a_first_fragment_of_a_reply_is_dropped(lab: ContractLab):
-    lab.put(ONE)
-    flow = lab.flow(listener=DNS)
-    server = flow.reached()
-    assert lab.send(flow.reply(server, payload=b"x" * 64, more_fragments=True)) == drop(Drop.FRAGMENT)
-    assert lab.drops() == {Drop.FRAGMENT: 1}
-
-
-def test_a_first_fragment_of_others_is_passed(lab: ContractLab):
-    lab.put(ONE)
-    packet = replace(
-        lab.flow(listener=DNS).request(payload=b"x" * 64, more_fragments=True), destination=ELSEWHERE
-    )
-    assert lab.send(packet) == PASS
-
-
-@pytest.mark.parametrize("more", [True, False])
-def test_later_fragments_are_passed(lab: ContractLab, more):
-    lab.put(ONE)
-    flow = lab.flow(listener=DNS)
-    flow.reached()
-    assert lab.send(flow.request(payload=b"y" * 64, fragment_offset=64, more_fragments=more)) == PASS
-
-
-def test_a_payload_of_a_later_fragment_is_not_taken_for_ports(lab: ContractLab):
-    lab.put(ONE)
-    flow = lab.flow(listener=DNS)
-    flow.reached()
-    ports = flow.port.to_bytes(2, "big") + (53).to_bytes(2, "big") + b"\0" * 12
-    packet = Packet(
-        source=CLIENT,
-        destination=VIP,
-        protocol=Protocol.UDP,
-        fragment_offset=8,
-        payload=ports,
-        more_fragments=True,
-    )
-    assert lab.send(packet) == PASS

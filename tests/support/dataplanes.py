@@ -13,7 +13,7 @@ from shoal.dataplane.base import Dataplane, Drop
 from shoal.dataplane.fake import FakeDataplane
 from shoal.dataplane.packet import Action, Packet, Verdict
 from support.outer_headers import encode_outer, open_tunnel
-from support.packet_bench import ANSWER, DROP, MAX_TEMPLATES, PASS, SEND, PacketBench, packet_bench
+from support.packet_bench import ANSWER, DROP, HOLD, MAX_TEMPLATES, PASS, SEND, PacketBench, packet_bench
 from support.packets import INTACT, Damage, decode_packet, encode_packet
 from support.translation import TranslatedDataplane, packet_to_ipv6, verdict_to_ipv4
 
@@ -30,6 +30,10 @@ class DataplaneUnderTest(ABC):
     @abstractmethod
     def advance(self, seconds: float) -> None:
         """Let time pass, as far as connections are concerned."""
+
+    @abstractmethod
+    def released(self) -> list[Verdict]:
+        """What has become of packets that waited, since the last call."""
 
     @abstractmethod
     def close(self) -> None:
@@ -50,7 +54,9 @@ class FramesUnderTest(DataplaneUnderTest):
     def send_damaged(self, packet: Packet, damage: Damage) -> Verdict:
         """Send a packet with something wrong in its frame."""
         frame = encode_packet(packet, damage=damage)
-        action, result, reason = self.send_frame(frame)
+        return self._verdict(frame, *self.send_frame(frame))
+
+    def _verdict(self, frame: bytes, action: Action, result: bytes, reason: Drop | None) -> Verdict:
         if action is not Action.FORWARD:
             if action is Action.PASS:
                 assert result == frame, "a packet that is not ours was changed"
@@ -78,6 +84,10 @@ class FakeUnderTest(DataplaneUnderTest):
         self._now += seconds
         self.dataplane.advance(self._now)
 
+    def released(self) -> list[Verdict]:
+        """As the fake says."""
+        return self.dataplane.uncommon.take_released()
+
     def close(self) -> None:
         """Forget everything."""
         self.dataplane.remove()
@@ -102,6 +112,10 @@ class FakeByFramesUnderTest(FramesUnderTest):
         """Move the clock."""
         self._fake.advance(seconds)
 
+    def released(self) -> list[Verdict]:
+        """As the fake says."""
+        return self._fake.released()
+
     def close(self) -> None:
         """Forget everything."""
         self._fake.close()
@@ -116,13 +130,24 @@ class EbpfUnderTest(FramesUnderTest):
         self.dataplane = self._bench.dataplane
 
     def send_frame(self, frame: bytes) -> tuple[Action, bytes, Drop | None]:
-        """Run the program on the frame."""
+        """Run the program on the frame, and the TC program on what XDP lets pass, as on an interface."""
         verdict, result, reason = self._bench.send(frame)
+        if verdict == PASS and self._bench.program == "shoal_xdp":
+            verdict, result, reason = self._bench.send(frame, program="shoal_tc")
         return _ACTIONS[verdict], result, reason
 
     def advance(self, seconds: float) -> None:
         """Bring every deadline nearer."""
         self._bench.advance(seconds)
+
+    def released(self) -> list[Verdict]:
+        """What came in again."""
+        found = [
+            self._verdict(frame, _ACTIONS[verdict], frame, reason)
+            for verdict, frame, reason in self._bench.released
+        ]
+        self._bench.released.clear()
+        return found
 
     def close(self) -> None:
         """Leave the bench for the next."""
@@ -143,6 +168,10 @@ class InIpv6UnderTest(DataplaneUnderTest):
         """Let time pass there."""
         self._inner.advance(seconds)
 
+    def released(self) -> list[Verdict]:
+        """What came out, in IPv4."""
+        return [verdict_to_ipv4(each) for each in self._inner.released()]
+
     def close(self) -> None:
         """Take that one away."""
         self._inner.close()
@@ -162,7 +191,13 @@ def close_benches() -> None:
     _bench.cache_clear()
 
 
-_ACTIONS = {PASS: Action.PASS, DROP: Action.DROP, ANSWER: Action.DROP, SEND: Action.FORWARD}
+_ACTIONS = {
+    PASS: Action.PASS,
+    DROP: Action.DROP,
+    ANSWER: Action.DROP,
+    SEND: Action.FORWARD,
+    HOLD: Action.HOLD,
+}
 
 DATAPLANES: dict[str, Callable[[], DataplaneUnderTest]] = {
     "fake": FakeUnderTest,

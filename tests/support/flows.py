@@ -160,6 +160,7 @@ class ContractLab:
         self.dataplane = under_test.dataplane
         self.send = under_test.send
         self.advance = under_test.advance
+        self.released = under_test.released
 
     def put(self, *services: Service) -> None:
         """Install or replace services."""

@@ -83,10 +83,10 @@ class MemoryDataplane(Dataplane):
         )
         www = ServiceCounters(
             connections=3,
-            drops={Drop.NO_REAL_SERVER: 2, Drop.FRAGMENT: 0},
+            drops={Drop.NO_REAL_SERVER: 2, Drop.FRAGMENT_WITHOUT_FIRST: 0},
             destinations={(IPv4Address("10.0.1.21"), 80): first},
         )
-        drops = {Drop.NO_REAL_SERVER: 1, Drop.FRAGMENT: 4}
+        drops = {Drop.NO_REAL_SERVER: 1, Drop.FRAGMENT_WITHOUT_FIRST: 4}
         return Counters(services={"www": www}, drops=drops, connections_held=1, connections_limit=1024)
 
     def sweep(self) -> int:

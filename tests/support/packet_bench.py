@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from support.translation import packet_to_ipv4, packet_to_ipv6, service_to_ipv6,
 
 XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT = 0, 2, 7
-PASS, DROP, SEND = "pass", "drop", "send"
+PASS, DROP, SEND, HOLD = "pass", "drop", "send", "hold"
 ANSWER = "answer"  # dropped, and an ICMP error to the sender leaves instead
 _VERDICTS = {
     "shoal_xdp": {XDP_PASS: PASS, XDP_DROP: DROP, XDP_TX: SEND, XDP_REDIRECT: SEND},
@@ -30,6 +31,7 @@ _VERDICTS = {
 }
 _numbers = itertools.count()
 MAX_TEMPLATES = 64
+ETH_P_ALL = 3
 NEIGHBOUR_MAC = "02:00:00:00:0f:fe"
 
 
@@ -49,6 +51,9 @@ class PacketBench:
         with inside(namespace):
             (self.interface,) = find_interfaces(["out"])
             self.dataplane = EbpfDataplane.open(pins, **self._limits)
+            self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+            self._wire.bind(("lo", ETH_P_ALL))
+        self.released: list[tuple[str, bytes, Drop | None]] = []
         flags = self.dataplane._loaded.dictionary("interfaces")
         way_out = ffi.new("__u32 *", INTERFACE_FLAGS["SHOAL_XDP_TARGET"])
         flags.put(ffi.new("__u32 *", self.interface.index), way_out)
@@ -87,13 +92,24 @@ class PacketBench:
         counters = self.dataplane.counters()
         return counters.ipv6_connections_limit if self.family == 6 else counters.connections_limit
 
-    def send(self, frame: bytes) -> tuple[str, bytes, Drop | None]:
-        """Verdict, the frame as the program left it, and the reason of a drop."""
+    def send(self, frame: bytes, *, program: str = "") -> tuple[str, bytes, Drop | None]:
+        """Verdict, the frame as the program left it, and the reason of a drop.
+
+        What the program sends around comes in again: the first of that is meant, the rest is in ``released``.
+        """
+        program = program or self.program
         before = self._drops()
         with inside(self.namespace):
-            code, after = run_packet(self.dataplane._loaded.program(self.program), frame)
-        verdict = _VERDICTS[self.program][code]
+            code, after = run_packet(self.dataplane._loaded.program(program), frame)
+        verdict = _VERDICTS[program][code]
         grown = [drop for drop, count in self._drops().items() if count > before.get(drop, 0)]
+        around = self._sent_around()
+        if verdict == DROP and around:
+            found = self.send(around[0], program=program)
+            self.released += [self.send(each, program=program) for each in around[1:]]
+            return found
+        if verdict == DROP and not grown:
+            return HOLD, frame, None
         if verdict == SEND and grown:
             verdict = ANSWER
         assert len(grown) == (verdict in (DROP, ANSWER)), f"verdict {verdict}, counted {grown}"
@@ -105,6 +121,14 @@ class PacketBench:
             program = self.dataplane._loaded.program(self.program)
             codes = Counter(run_packet(program, frame)[0] for _ in range(times))
         return Counter({_VERDICTS[self.program][code]: count for code, count in codes.items()})
+
+    def _sent_around(self) -> list[bytes]:
+        """The frames that came in again by the interface of the test runs."""
+        frames = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frames.append(self._wire.recv(4096))
+        return frames
 
     def _drops(self) -> dict[Drop, int]:
         counters = self.dataplane.counters()
@@ -126,6 +150,13 @@ class PacketBench:
         for key, value in list(templates.items()):
             value.expires = value.expires - ticks & 0xFFFFFFFF
             templates.put(key, value)
+        held = self.dataplane._loaded.table("held_fragments")
+        for place in held:
+            place.tick = place.tick - ticks & 0xFFFFFFFF
+        told = self.dataplane._loaded.dictionary("fragments")
+        for key, ports in list(told.items()):
+            ports.tick = ports.tick - ticks & 0xFFFFFFFF
+            told.put(key, ports)
 
     def connection_tables(self) -> list[Table]:
         """Those of both families, or of IPv4 alone while IPv6 is not in use."""
@@ -135,6 +166,7 @@ class PacketBench:
     def reset(self) -> None:
         """As if it had just been loaded: empty tables, no services. Far quicker than loading."""
         self.family = 4
+        self.released.clear()
         loaded = self.dataplane._loaded
         for table in self.connection_tables():
             table.clear()
@@ -147,9 +179,18 @@ class PacketBench:
             "service_configs",
             "filter",
             "ownership",
+            "held_fragments",
         ):
             loaded.table(name).clear()
-        for name in ("listeners", "reverses", "localities", "replica_sets", "templates"):
+        for name in (
+            "listeners",
+            "reverses",
+            "localities",
+            "replica_sets",
+            "templates",
+            "fragments",
+            "held_chains",
+        ):
             dictionary = loaded.dictionary(name)
             for key, _ in list(dictionary.items()):
                 dictionary.delete(key)
@@ -157,6 +198,10 @@ class PacketBench:
         self.dataplane._own_addresses.close()
         with inside(self.namespace):
             self.dataplane = EbpfDataplane(loaded, self.pins)
+
+    def close(self) -> None:
+        """Let go of the wire."""
+        self._wire.close()
 
     def reopen(self) -> None:
         """Let go of the dataplane and take it over again."""
@@ -189,5 +234,6 @@ def packet_bench(program: str = "shoal_xdp", *, max_connections: int = 1024) -> 
                 yield bench
             finally:
                 bench.dataplane.remove()
+                bench.close()
     finally:
         run(f"ip netns del {namespace}")

@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
-from shoal.dataplane.packet import Packet, TcpFlags
+from shoal.dataplane.packet import IcmpError, Packet, Quote, TcpFlags
 from shoal.model import Protocol
 
 ETHERNET = struct.Struct("!6s6sH")
@@ -26,6 +26,26 @@ PROTOCOLS = {
     for version, numbers in NUMBERS.items()
 }
 ECHO_REQUEST = {4: 8, 6: 128}
+ERRORS = {
+    4: {
+        IcmpError.UNREACHABLE: (3, 3),
+        IcmpError.TOO_BIG: (3, 4),
+        IcmpError.TIME_EXCEEDED: (11, 0),
+        IcmpError.PARAMETER_PROBLEM: (12, 0),
+        IcmpError.REDIRECT: (5, 1),
+    },
+    6: {
+        IcmpError.UNREACHABLE: (1, 4),
+        IcmpError.TOO_BIG: (2, 0),
+        IcmpError.TIME_EXCEEDED: (3, 0),
+        IcmpError.PARAMETER_PROBLEM: (4, 0),
+        IcmpError.REDIRECT: (137, 0),
+    },
+}
+ERROR_NAMES = {
+    version: {numbers: error for error, numbers in errors.items()} for version, errors in ERRORS.items()
+}
+IP_HEADER = {4: IPV4.size, 6: IPV6.size}
 MORE_FRAGMENTS = 0x2000
 MORE_FRAGMENTS_IPV6 = 1
 FRAGMENT_HEADER = 44
@@ -114,7 +134,7 @@ def _ipv4_header(packet: Packet, damage: Damage, l4_length: int) -> bytes:
             (4 if damage.version is None else damage.version) << 4 | shown_words,
             0,
             4 * words + l4_length + damage.total_length,
-            0x1234,
+            packet.identification,
             fragment,
             packet.ttl,
             NUMBERS[4][packet.protocol],
@@ -133,7 +153,7 @@ def _ipv6_header(packet: Packet, damage: Damage, l4_length: int) -> bytes:
     number, behind = NUMBERS[6][packet.protocol], b""
     if packet.more_fragments or packet.fragment_offset:
         place = packet.fragment_offset | (MORE_FRAGMENTS_IPV6 if packet.more_fragments else 0)
-        number, behind = FRAGMENT_HEADER, FRAGMENT.pack(number, place, 0x12345678)
+        number, behind = FRAGMENT_HEADER, FRAGMENT.pack(number, place, packet.identification)
     header = IPV6.pack(
         (6 if damage.version is None else damage.version) << 28 | 0xABCDE,
         len(behind) + l4_length + damage.total_length,
@@ -158,9 +178,34 @@ def _l4(packet: Packet, damage: Damage) -> bytes:
         header = UDP.pack(packet.source_port, packet.destination_port, length, 0)
         return _with_checksum(packet, header, position=6, damage=damage)
     version = packet.source.version
-    content = ICMP_ECHO.pack(ECHO_REQUEST[version], 0, 0, 1, 1) + packet.payload
+    if packet.quote is None:
+        content = ICMP_ECHO.pack(ECHO_REQUEST[version], 0, 0, 1, 1) + packet.payload
+    else:
+        content = ICMP_ECHO.pack(*ERRORS[version][packet.quote.error], 0, 0, 1280) + _quoted(packet.quote)
     covered = _pseudo_header(packet, len(content)) if version == 6 else b""  # RFC 4443 2.3
     return content[:2] + struct.pack("!H", checksum(covered + content)) + content[4:]
+
+
+def _quoted(quote: Quote) -> bytes:
+    whole = encode_packet(quote.packet)[ETHERNET.size :]
+    return whole[: len(whole) - quote.cut]
+
+
+def _unquoted(content: bytes, error: IcmpError) -> tuple[Quote, bool]:
+    """What was quoted, and whether its checksums are right. What was cut off is taken for zeros."""
+    version = content[0] >> 4
+    begin, number = IP_HEADER[version], content[9 if version == 4 else 6]
+    length = int.from_bytes(content[2:4] if version == 4 else content[4:6], "big")
+    cut = length + (0 if version == 4 else begin) - len(content)
+    whole = content
+    if PROTOCOLS[version].get(number) is Protocol.TCP and len(content) < begin + TCP.size:
+        whole += TCP.pack(0, 0, 1000, 2000, 5 << 4, 0, 65535, 0, 0)[len(content) - begin :]
+    whole += bytes(len(content) + cut - len(whole))
+    ethertype = ETHERTYPE_IPV4 if version == 4 else ETHERTYPE_IPV6
+    frame = decode_packet(ETHERNET.pack(bytes(6), bytes(6), ethertype) + whole)
+    checksum_is_cut = len(content) < begin + TCP.size and frame.packet.protocol is Protocol.TCP
+    is_right = frame.ip_checksum_ok and (frame.l4_checksum_ok or checksum_is_cut)
+    return Quote(error=error, packet=frame.packet, cut=cut), is_right
 
 
 def _with_checksum(packet: Packet, header: bytes, *, position: int, damage: Damage) -> bytes:
@@ -216,7 +261,9 @@ def _decode(frame: bytes) -> Frame:
 
 def _decode_ipv4(content: bytes) -> tuple[Packet, int, int]:
     """The packet without what is behind its header; the lengths of the header and of the whole."""
-    first, _, length, _, fragment, ttl, number, _, source, destination = IPV4.unpack_from(content)
+    first, _, length, identification, fragment, ttl, number, _, source, destination = IPV4.unpack_from(
+        content
+    )
     header_length = 4 * (first & 0x0F)
     if first >> 4 != 4 or header_length < IPV4.size or not header_length <= length <= len(content):
         raise ValueError("wrong lengths in the IPv4 header")
@@ -227,6 +274,7 @@ def _decode_ipv4(content: bytes) -> tuple[Packet, int, int]:
         ttl=ttl,
         more_fragments=bool(fragment & MORE_FRAGMENTS),
         fragment_offset=8 * (fragment & 0x1FFF),
+        identification=identification,
     )
     return packet, header_length, length
 
@@ -234,9 +282,9 @@ def _decode_ipv4(content: bytes) -> tuple[Packet, int, int]:
 def _decode_ipv6(content: bytes) -> tuple[Packet, int, int]:
     """The same; a fragment header counts among the header's bytes."""
     first, payload, number, ttl, source, destination = IPV6.unpack_from(content)
-    header_length, length, place = IPV6.size, IPV6.size + payload, 0
+    header_length, length, place, identification = IPV6.size, IPV6.size + payload, 0, 0
     if number == FRAGMENT_HEADER:
-        number, place, _ = FRAGMENT.unpack_from(content, header_length)
+        number, place, identification = FRAGMENT.unpack_from(content, header_length)
         header_length += FRAGMENT.size
     if first >> 28 != 6 or not header_length <= length <= len(content):
         raise ValueError("wrong lengths in the IPv6 header")
@@ -247,6 +295,7 @@ def _decode_ipv6(content: bytes) -> tuple[Packet, int, int]:
         ttl=ttl,
         more_fragments=bool(place & MORE_FRAGMENTS_IPV6),
         fragment_offset=place & ~7,
+        identification=identification,
     )
     return packet, header_length, length
 
@@ -270,5 +319,9 @@ def _decode_l4(packet: Packet, l4: bytes) -> tuple[Packet, bool | None]:
         payload = l4[UDP.size :]
         whole = replace(packet, source_port=source, destination_port=destination, payload=payload)
         return whole, checksum(_pseudo_header(packet, len(l4)) + l4) == 0 if found else None
-    covered = _pseudo_header(packet, len(l4)) if packet.source.version == 6 else b""
+    version = packet.source.version
+    covered = _pseudo_header(packet, len(l4)) if version == 6 else b""
+    if (error := ERROR_NAMES[version].get((l4[0], l4[1]))) is not None:
+        quote, is_right = _unquoted(l4[ICMP_ECHO.size :], error)
+        return replace(packet, quote=quote), is_right and checksum(covered + l4) == 0
     return replace(packet, payload=l4[ICMP_ECHO.size :]), checksum(covered + l4) == 0

@@ -37,16 +37,23 @@ def to_ipv4(address: Address) -> Address:
 
 
 def packet_to_ipv6(packet: Packet) -> Packet:
-    """The same packet in IPv6."""
-    return replace(packet, source=to_ipv6(packet.source), destination=to_ipv6(packet.destination))
+    """The same packet in IPv6, with what it quotes."""
+    return _packet_readdressed(packet, to_ipv6)
 
 
 def packet_to_ipv4(packet: Packet) -> Packet:
-    """The same packet in IPv4, and in a tunnel's outer header too."""
-    back = replace(packet, source=to_ipv4(packet.source), destination=to_ipv4(packet.destination))
+    """The same packet in IPv4, with what it quotes, and in a tunnel's outer header too."""
+    back = _packet_readdressed(packet, to_ipv4)
     if packet.outer is not None:
         back = replace(back, outer=replace(packet.outer, destination=to_ipv4(packet.outer.destination)))
     return back
+
+
+def _packet_readdressed(packet: Packet, to: Callable[[Address], Address]) -> Packet:
+    quote = packet.quote
+    if quote is not None:
+        quote = replace(quote, packet=_packet_readdressed(quote.packet, to))
+    return replace(packet, source=to(packet.source), destination=to(packet.destination), quote=quote)
 
 
 def verdict_to_ipv4(verdict: Verdict) -> Verdict:

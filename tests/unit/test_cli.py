@@ -55,7 +55,7 @@ def test_status_fits_80_columns(tmp_path: Path, lvsd: ShownLvsd) -> None:
         f"config       serial 7, {lvsd.shown.cluster.digest.hex()[:12]}, /etc/shoal/shoal.toml",
         "memory       eth0 by tc: a veth has no native XDP",
         "connections  1 of 1,024",
-        "drops        fragment 4, no_real_server 3",
+        "drops        fragment_without_first 4, no_real_server 3",
         "children     pulse connected, nanny connected",
         "no alarms",
     ]

@@ -48,7 +48,7 @@ def test_before_pulse_has_spoken_the_state_is_init() -> None:
 
 
 def test_drops_of_the_dataplane_include_those_of_every_virtual_server() -> None:
-    assert status(snapshot()).dataplane.drops == {"no_real_server": 3, "fragment": 4}
+    assert status(snapshot()).dataplane.drops == {"no_real_server": 3, "fragment_without_first": 4}
 
 
 def test_status_names_every_attachment_and_why_it_has_that_hook() -> None:

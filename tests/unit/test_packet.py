@@ -103,6 +103,7 @@ def test_a_frame_is_what_another_stack_would_send():
         source_port=53,
         destination_port=53,
         payload=b"\x01\x02",
+        identification=0x1234,
     )
     assert encode_packet(packet).hex() == (
         "020000000002" + "020000000001" + "0800"

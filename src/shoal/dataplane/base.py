@@ -131,7 +131,7 @@ class Drop(StrEnum):
     TABLE_FULL = "table_full"
     REPLY_TUPLE_IN_USE = "reply_tuple_in_use"
     TTL_EXCEEDED = "ttl_exceeded"
-    FRAGMENT = "fragment"
+    FRAGMENT_WITHOUT_FIRST = "fragment_without_first"
     NO_ROUTE = "no_route"
     LEASE_EXPIRED = "lease_expired"
     INTERNAL = "internal"

@@ -24,6 +24,7 @@ from shoal.dataplane.base import (
 )
 from shoal.dataplane.fake_entries import Client, Endpoint, Entry, Installed
 from shoal.dataplane.fake_persistence import Templates
+from shoal.dataplane.fake_uncommon import UncommonPackets
 from shoal.dataplane.fake_ways import Ways
 from shoal.dataplane.packet import PASS, Packet, Verdict, drop, forward
 from shoal.dataplane.tally import Tally
@@ -40,8 +41,7 @@ _CLOSED = (ConnectionState.TIME_WAIT, ConnectionState.CLOSE)
 
 
 class FakeDataplane(Dataplane):
-    """Keeps services and connections in dictionaries, at most ``max_connections`` of the latter, and
-    ``max_connections_ipv6`` over IPv6.
+    """Keeps services and connections in dictionaries: ``max_connections`` of IPv4, ``max_connections_ipv6`` of IPv6.
 
     ``chance`` gives the random numbers of 32 bits that twos wants; without it they are the same each time.
     """
@@ -70,6 +70,9 @@ class FakeDataplane(Dataplane):
         self._tallies: dict[tuple[str, Endpoint], Tally] = {}
         self._ways = Ways()
         self._templates = Templates(max_templates)
+        self.uncommon = UncommonPackets(
+            judge=self._judge, find=self._find, drop=self._drop, tally=self._tally, ways=self._ways
+        )
 
     def actual(self) -> DataplaneState:
         """What is installed."""
@@ -121,6 +124,7 @@ class FakeDataplane(Dataplane):
 
     def sweep(self) -> int:
         """Remove every expired connection."""
+        self.uncommon.sweep(now=self._now)
         expired = [entry for entry in self._entries() if entry.deadline <= self._now]
         for entry in expired:
             self._forget(entry)
@@ -147,8 +151,11 @@ class FakeDataplane(Dataplane):
     def forward(self, packet: Packet, *, now: float) -> Verdict:
         """What becomes of a packet that arrives at ``now``."""
         self.advance(now)
-        if packet.protocol is None or packet.fragment_offset > 0:
-            return PASS
+        return self.uncommon.forward(packet, now=now)
+
+    def _judge(self, packet: Packet) -> Verdict:
+        """Find the connection that a packet of TCP or UDP belongs to, and do with it as that says."""
+        assert packet.protocol is not None
         source = (packet.source, packet.source_port)
         destination = (packet.destination, packet.destination_port)
         entry = self._find((packet.protocol, *source), virtual=destination)
@@ -163,8 +170,6 @@ class FakeDataplane(Dataplane):
         endpoint = (packet.destination, packet.destination_port)
         listener = self._service_at(packet.protocol, endpoint)
         name = entry.service if entry else listener.service.name if listener else ""
-        if packet.more_fragments:
-            return self._drop(name, Drop.FRAGMENT)
         if entry is None and not packet.opens:
             return PASS
         if packet.ttl <= 1:
@@ -177,9 +182,7 @@ class FakeDataplane(Dataplane):
         key = entry.service, entry.real
         if not self._ways.fits(packet, key, entry.method):
             return self._drop(entry.service, Drop.PACKET_TOO_BIG)
-        tally = self._tally(*key)
-        tally.packets_in += 1
-        tally.bytes_in += packet.length
+        self._tally(*key).add(packet.length, inwards=True)
         if entry.method is not ForwardingMethod.NAT:
             self._step(entry, packet, direction=Direction.INPUT_ONLY)
             return forward(self._ways.onward(packet, key, entry.method))
@@ -189,15 +192,11 @@ class FakeDataplane(Dataplane):
 
     def _to_client(self, packet: Packet, entry: Entry) -> Verdict:
         """A reply of a real server."""
-        if packet.more_fragments:
-            return self._drop(entry.service, Drop.FRAGMENT)
         if packet.ttl <= 1:
             return self._drop(entry.service, Drop.TTL_EXCEEDED)
         if packet.length > self._ways.mtu:
             return self._drop(entry.service, Drop.PACKET_TOO_BIG)
-        tally = self._tally(entry.service, entry.real)
-        tally.packets_out += 1
-        tally.bytes_out += packet.length
+        self._tally(entry.service, entry.real).add(packet.length, inwards=False)
         self._step(entry, packet, direction=Direction.OUTPUT)
         address, port = entry.virtual
         return forward(replace(packet, source=address, source_port=port, ttl=packet.ttl - 1))
@@ -356,6 +355,7 @@ class FakeDataplane(Dataplane):
                 fix="Remove it there first.",
             )
         scheduler = scheduler_class(service.scheduler)(flags=service.scheduler_flags)
+        self.uncommon.note(service)
         self._release(service.name)
         self._listeners |= dict.fromkeys(service.listeners, service.name)
         fresh = Installed(service=service, scheduler=scheduler)

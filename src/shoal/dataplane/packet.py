@@ -24,6 +24,25 @@ class TcpFlags(IntFlag):
     ACK = 0x10
 
 
+class IcmpError(StrEnum):
+    """What an ICMP or ICMPv6 message says about the packet that it quotes (RFC 792, RFC 4443)."""
+
+    UNREACHABLE = "unreachable"
+    TOO_BIG = "too_big"
+    TIME_EXCEEDED = "time_exceeded"
+    PARAMETER_PROBLEM = "parameter_problem"
+    REDIRECT = "redirect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What an ICMP error is about: a packet, of which the last ``cut`` bytes were not quoted."""
+
+    error: IcmpError
+    packet: "Packet"
+    cut: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outer:
     """What a packet travels in through a tunnel; ``port`` is the UDP port of gue, else 0."""
@@ -35,11 +54,12 @@ class Outer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packet:
-    """A packet of either family. ``protocol`` None is neither TCP nor UDP (an ICMP echo); its ports and flags mean
-    nothing.
+    """A packet of either family. ``protocol`` None is neither TCP nor UDP (an ICMP echo, or an ICMP error when there
+    is a ``quote``); its ports and flags mean nothing.
 
-    ``ttl`` is the hop limit under IPv6. ``fragment_offset`` is in bytes, a multiple of 8. ``outer`` is around the
-    packet; ``length`` does not count it.
+    ``ttl`` is the hop limit under IPv6. ``fragment_offset`` is in bytes, a multiple of 8. ``identification`` is the
+    same in all fragments of a datagram, and is 0 in what is no fragment. ``outer`` is around the packet; ``length``
+    does not count it.
     """
 
     source: Address
@@ -53,6 +73,8 @@ class Packet:
     more_fragments: bool = False
     fragment_offset: int = 0
     outer: Outer | None = None
+    identification: int = 0
+    quote: Quote | None = None
 
     @property
     def length(self) -> int:
@@ -65,6 +87,8 @@ class Packet:
         header = IP_HEADER[version] + (IPV6_FRAGMENT_HEADER if version == 6 and is_fragment else 0)
         if self.fragment_offset:
             return header + len(self.payload)
+        if self.quote is not None:
+            return header + ICMP_HEADER + self.quote.packet.length - self.quote.cut
         header += ICMP_HEADER if self.protocol is None else L4_HEADER[self.protocol]
         return header + len(self.payload)
 
@@ -81,6 +105,8 @@ class Packet:
     @property
     def opens(self) -> bool:
         """Whether it may open a connection: any UDP packet, or a SYN without ACK, RST and FIN."""
+        if self.fragment_offset:
+            return False
         if self.protocol is Protocol.TCP:
             deciding = TcpFlags.SYN | TcpFlags.ACK | TcpFlags.RST | TcpFlags.FIN
             return self.flags & deciding == TcpFlags.SYN
@@ -88,11 +114,14 @@ class Packet:
 
 
 class Action(StrEnum):
-    """What becomes of a packet. ``PASS``: it is not the dataplane's, and goes to the host untouched."""
+    """What becomes of a packet. ``PASS``: it is not the dataplane's, and goes to the host untouched. ``HOLD``: it
+    waits for the first fragment of its datagram.
+    """
 
     PASS = "pass"
     FORWARD = "forward"
     DROP = "drop"
+    HOLD = "hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

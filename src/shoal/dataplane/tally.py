@@ -23,6 +23,15 @@ class Tally:
     method: ForwardingMethod | None = None
     is_listed: bool = False
 
+    def add(self, length: int, *, inwards: bool) -> None:
+        """Count a packet of so many bytes, towards the real server or from it."""
+        if inwards:
+            self.packets_in += 1
+            self.bytes_in += length
+        else:
+            self.packets_out += 1
+            self.bytes_out += length
+
     def snapshot(self) -> DestinationCounters:
         """The counters as they are now."""
         return DestinationCounters(

@@ -34,20 +34,26 @@ ARRAYS = {"balancer_xdp": "programs_xdp", "balancer_tc": "programs_tc"}
 _PLACES = {
     ("balancer_xdp", 4): {
         "SHOAL_PROGRAM_ICMP4": "shoal_xdp_icmp",
+        "SHOAL_PROGRAM_RELATED4": "shoal_xdp_related",
         "SHOAL_PROGRAM_OPEN4": "shoal_xdp_open",
     },
     ("balancer_xdp", 6): {
         "SHOAL_PROGRAM_ICMP6": "shoal_xdp_icmp",
+        "SHOAL_PROGRAM_RELATED6": "shoal_xdp_related",
         "SHOAL_PROGRAM_OPEN6": "shoal_xdp_open",
         "SHOAL_PROGRAM_IPV6": "shoal_xdp",
         "SHOAL_PROGRAM_IPV6_LOCAL": "shoal_xdp_local",
     },
     ("balancer_tc", 4): {
         "SHOAL_PROGRAM_ICMP4": "shoal_tc_icmp",
+        "SHOAL_PROGRAM_RELATED4": "shoal_tc_related",
+        "SHOAL_PROGRAM_RELEASE4": "shoal_tc_release",
         "SHOAL_PROGRAM_OPEN4": "shoal_tc_open",
     },
     ("balancer_tc", 6): {
         "SHOAL_PROGRAM_ICMP6": "shoal_tc_icmp",
+        "SHOAL_PROGRAM_RELATED6": "shoal_tc_related",
+        "SHOAL_PROGRAM_RELEASE6": "shoal_tc_release",
         "SHOAL_PROGRAM_OPEN6": "shoal_tc_open",
         "SHOAL_PROGRAM_IPV6": "shoal_tc",
     },
@@ -68,6 +74,8 @@ _ELEMENTS = {
     "settings": "struct settings",
     "filter": "struct address_filter",
     "ownership": "struct ownership",
+    "held_cursor": "struct held_cursor",
+    "held_fragments": "struct held_fragment",
     "listing4": "struct connection4",
     "listing6": "struct connection6",
 }
@@ -77,6 +85,8 @@ _DICTIONARIES = {
     "interfaces": ("__u32", "__u32"),
     "own_addresses": ("__u32", "struct own_addresses"),
     "templates": ("struct template_key", "struct template"),
+    "fragments": ("struct fragment_key", "struct fragment_ports"),
+    "held_chains": ("struct fragment_key", "struct held_chain"),
     "localities": ("struct locality_key", "struct locality"),
     "replica_sets": ("struct locality_key", "struct replicas"),
 }
