@@ -80,6 +80,8 @@ enum shoal_scheduler_flag {
 /* Further flags of a service_config. */
 enum shoal_config_flag {
 	SHOAL_THRESHOLDS = 256,	/* one of its members has thresholds */
+	SHOAL_CUT_REMOVED = 512,	/* connections of removed destinations are ended; for reading back */
+	SHOAL_CUT_DOWN = 1024,	/* those of destinations that are down, too; for reading back */
 };
 
 /* Of a service_config; for reading back. */
@@ -105,6 +107,7 @@ enum shoal_encap {
 enum shoal_destination_flag {
 	SHOAL_AVAILABLE = 1,
 	SHOAL_TAKES_PERSISTENT = 2,	/* templates send it new connections */
+	SHOAL_CUT = 4,			/* its connections are ended: TCP is reset, the rest scheduled anew */
 };
 
 enum shoal_interface_flag {
@@ -139,7 +142,8 @@ enum shoal_drop {
 	SHOAL_LEASE_EXPIRED = 6,
 	SHOAL_INTERNAL = 7,
 	SHOAL_PACKET_TOO_BIG = 8,
-	SHOAL_DROPS = 9,		/* at most 32: service_counters.drops */
+	SHOAL_REMOVED = 9,		/* its real server was removed, or is down, and the connection is ended */
+	SHOAL_DROPS = 10,		/* at most 32: service_counters.drops */
 };
 
 struct address4 {

@@ -59,8 +59,9 @@ static __always_inline int balance_known(SHOAL_CONTEXT *context, struct route *r
 	struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
 	if (!destination)
 		return drop(NO_SERVICE, SHOAL_INTERNAL);
-	if (passed(READ_ONCE(c->expires), now) || (direction == FROM_CLIENT && packet->opens &&
-						   should_reopen(word, destination, packet->protocol)))
+	if (passed(READ_ONCE(c->expires), now) ||
+	    (direction == FROM_CLIENT && (destination->flags & SHOAL_CUT ||
+					  (packet->opens && should_reopen(word, destination, packet->protocol)))))
 		return OUTCOME_OPEN;
 	return forward(context, route, headers, packet, c, word, destination, direction, now, table);
 }

@@ -2,7 +2,7 @@
 /*
  * The ICMP program: a packet that cannot go on becomes the ICMP error that tells its sender so, and goes back the way it
  * came. Too big for its way: RFC 792 and 1191 (destination unreachable, fragmentation needed), RFC 4443 3.2. At the end
- * of its TTL: RFC 792, RFC 4443 3.3.
+ * of its TTL: RFC 792, RFC 4443 3.3. One whose connection was ended becomes a TCP reset (reset.h).
  *
  * An answer quotes at most 512 bytes of the packet (RFC 1812 4.3.2.3 has 548, RFC 4443 2.4 up to 1,232: all of them are
  * enough for the sender to find its socket). There are at most 16 in a tick on each CPU, about 950 a second.
@@ -11,6 +11,7 @@
 #define SHOAL_ICMP_H
 #include "pseudo_header.h"
 #include "refuse.h"
+#include "reset.h"
 #include "connection.h"
 
 #define ANSWERS_PER_TICK 16
@@ -66,30 +67,43 @@ static __always_inline __s64 sum_of_quote(SHOAL_CONTEXT *context, struct refusal
 	return sum < 0 ? sum : sum + (__u16)~check;
 }
 
+/* The packet becomes the ICMP error. Its frame begins anew. */
+static __always_inline int become_error(SHOAL_CONTEXT *context, struct refusal *refusal, struct packet *packet,
+					const struct headers *headers)
+{
+	__u32 length = packet->length < QUOTE ? packet->length : QUOTE;
+
+	if (!may_answer(refusal))
+		return 0;
+	__s64 sum = sum_of_quote(context, refusal, packet, *headers->check, length);
+	if (sum < 0 || cut_frame(context, sizeof(struct ethhdr) + length) || put_in_front(context, ICMP_HEADERS))
+		return 0;
+	void *ip = frame_begin(context) + sizeof(struct ethhdr);
+	if (ip + ICMP_HEADERS > frame_end(context))
+		return 0;
+	put_icmp(ip, packet, refusal, length, sum, ingress_interface(context));
+	return 1;
+}
+
 static __always_inline int answer_refused(SHOAL_CONTEXT *context, struct packet *packet, struct route *route)
 {
 	struct refusal *refusal = bpf_map_lookup_elem(&refusals, &zero);
 	struct headers headers;
 	struct next_hop back = { .ifindex = ingress_interface(context) };
-	__u32 length;
 
-	if (!refusal || parse_packet(packet, &headers, frame_begin(context), frame_end(context)) != PARSED_WHOLE ||
-	    !may_answer(refusal))
+	if (!refusal || parse_packet(packet, &headers, frame_begin(context), frame_end(context)) != PARSED_WHOLE)
 		return OUTCOME_DROP;
 	__builtin_memcpy(back.destination_mac, headers.eth->h_source, 6);
 	__builtin_memcpy(back.source_mac, headers.eth->h_dest, 6);
-	length = packet->length < QUOTE ? packet->length : QUOTE;
-	__s64 sum = sum_of_quote(context, refusal, packet, *headers.check, length);
-	if (sum < 0 || cut_frame(context, sizeof(struct ethhdr) + length) || put_in_front(context, ICMP_HEADERS))
+	if (refusal->reason == SHOAL_REMOVED ? !become_reset(context, packet, &headers) :
+					       !become_error(context, refusal, packet, &headers))
 		return OUTCOME_DROP;
 	struct ethhdr *eth = frame_begin(context);
-	void *ip = eth + 1;
-	if (ip + ICMP_HEADERS > frame_end(context))
+	if ((void *)(eth + 1) > frame_end(context))
 		return OUTCOME_DROP;
 	__builtin_memcpy(eth->h_dest, back.destination_mac, 6);
 	__builtin_memcpy(eth->h_source, back.source_mac, 6);
 	eth->h_proto = ETHERTYPE;
-	put_icmp(ip, packet, refusal, length, sum, back.ifindex);
 	route->hop = back;
 	route->flags = interface_flags(back.ifindex);
 	return OUTCOME_SEND;

@@ -9,6 +9,14 @@
 #include "fragment.h"
 #include "open.h"
 
+/* As if a reset had come, so that the entry soon goes; the client gets one. */
+static __always_inline int end_connection(struct connection *c, __u32 word, const struct destination *destination,
+					  __u32 now, const struct settings *table)
+{
+	advance(c, word, TCP_RST, FROM_CLIENT, now, table);
+	return refuse(destination->service, SHOAL_REMOVED, 0);
+}
+
 static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scratch *scratch, struct headers *headers,
 					    __u32 now, const struct settings *table)
 {
@@ -32,6 +40,8 @@ static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scrat
 		    (packet->opens && should_reopen(word, destination, packet->protocol))) {
 			kill_connection(c, word, now);
 			c = NULL;
+		} else if (must_be_reset(destination, packet)) {
+			return end_connection(c, word, destination, now, table);
 		}
 	}
 	if (!c) {

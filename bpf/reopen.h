@@ -13,10 +13,16 @@ static __always_inline int should_reopen(__u32 word, const struct destination *d
 {
 	__u32 state = STATE_OF(word);
 
-	if (protocol == IPPROTO_TCP && is_closing(word))
+	if (destination->flags & SHOAL_CUT || (protocol == IPPROTO_TCP && is_closing(word)))
 		return 1;
 	return !(destination->flags & SHOAL_AVAILABLE) &&
 	       (state == SHOAL_UDP || state == SHOAL_SYN_RECV || state == SHOAL_NONE);
+}
+
+/* Whether a client's packet ends its connection, because those of its real server are cut. A reset goes on to it. */
+static __always_inline int must_be_reset(const struct destination *destination, const struct packet *packet)
+{
+	return destination->flags & SHOAL_CUT && !packet->opens && packet->event != TCP_RST;
 }
 
 #endif

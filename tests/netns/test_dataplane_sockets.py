@@ -112,6 +112,12 @@ def upload(sock: socket.socket, content: bytes) -> None:
     sock.shutdown(socket.SHUT_WR)
 
 
+def ask(sock: socket.socket, content: bytes) -> bytes:
+    """Send something, and wait for an answer."""
+    sock.sendall(content)
+    return sock.recv(16)
+
+
 def read_all(sock: socket.socket) -> bytes:
     """Until the other end closes."""
     parts = []
@@ -133,6 +139,26 @@ def test_connections_reach_every_server_in_turn_and_see_the_virtual_address(site
                 assert client.recv(16) == b"hello"
                 assert client.getpeername() == (str(VIP), 80)
     assert reached == [str(server) for server in SERVERS] * 2
+
+
+@pytest.mark.parametrize("content", [b"a line", b"x" * 300_000])
+def test_a_client_of_a_removed_real_server_is_reset_when_told_so(site: Site, content: bytes) -> None:
+    cutting = replace(WEB, cut_removed=True)
+    site.dataplane.apply([PutService(service=cutting)])
+    with listen(site, 8080) as listener, connect(site) as client:
+        server, _ = listener.accept()
+        with server:
+            client.sendall(b"hello")
+            assert server.recv(16) == b"hello"
+            left = tuple(each for each in WEB.destinations if str(each.address) != server.getsockname()[0])
+            site.dataplane.apply([PutService(service=replace(cutting, destinations=left))])
+            with pytest.raises(ConnectionResetError):
+                ask(client, content)
+        with connect(site) as again:
+            other, _ = listener.accept()
+            with other:
+                other.sendall(b"welcome")
+                assert again.recv(16) == b"welcome"
 
 
 def test_udp_datagrams_are_answered_in_the_virtual_name(site: Site) -> None:

@@ -76,6 +76,14 @@ def test_a_lower_threshold_above_the_upper_one_is_refused(keys, problem, fix):
     assert problems(text) == [(where, problem, fix)]
 
 
+def test_connections_are_kept_unless_the_file_says_otherwise():
+    (kept,) = config.parse(STICKY, source="f").virtual_servers
+    assert (kept.cut_removed, kept.cut_down) == (False, False)
+    text = swap('name = "www"', 'name = "www"\non_removal = "reset"\non_down = "reset"', text=STICKY)
+    (cut,) = config.parse(text, source="f").virtual_servers
+    assert (cut.cut_removed, cut.cut_down) == (True, True)
+
+
 def test_persistence_that_is_no_table_is_one_error():
     text = STICKY[: STICKY.index("[virtual_servers.persistence]")] + "persistence = 300\n"
     ((_, problem, _),) = problems(text)

@@ -219,3 +219,10 @@ def test_changes_of_thresholds_are_told():
     assert changes(replace(limited, destinations=(lower, destination(22))), limited) == (
         "thresholds of 10.0.1.21:80 9 -> 9, then 4",
     )
+
+
+def test_changes_of_what_becomes_of_connections_are_told():
+    assert changes(replace(WWW, cut_removed=True, cut_down=True), WWW) == (
+        "connections of removed real servers kept -> reset",
+        "connections of real servers that are down kept -> reset",
+    )

@@ -136,6 +136,8 @@ def _virtual_server(table: VirtualServerTable) -> VirtualServer:
         encap=Encapsulation(table.encap or Encapsulation.IPIP),
         encap_port=table.encap_port or GUE_PORT,
         persistence=_persistence(table),
+        cut_removed=table.on_removal == "reset",
+        cut_down=table.on_down == "reset",
         monitor=_monitor(table.monitor),
         real_servers=tuple(
             RealServer(

@@ -268,6 +268,14 @@ class VirtualServerTable(Table, kw_only=True):
     persistence: Annotated[
         PersistenceTable | None, Meta(description="clients stay with their real server; default: they do not")
     ] = None
+    on_removal: Annotated[
+        Literal["drain", "reset"],
+        Meta(description="connections of a removed real server go on, or end at the client's next packet"),
+    ] = "drain"
+    on_down: Annotated[
+        Literal["keep", "reset"],
+        Meta(description="the same of a real server that is down; datagram flows always move"),
+    ] = "keep"
     monitor: Annotated[AnyMonitorTable, Meta(description="how health is found out")] = field(
         default_factory=TcpMonitorTable
     )

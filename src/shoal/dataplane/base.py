@@ -74,7 +74,8 @@ class Service:
 
     The order of ``listeners`` and of ``scheduler_flags`` means nothing. ``method`` is that of the destinations that
     have none of their own. Under ``dr`` and ``tunnel`` a destination's port is not used: the packet arrives as it was
-    sent.
+    sent. ``cut_removed``: connections of destinations that leave the service end at the next packet of the client: TCP
+    gets a reset, datagram flows are scheduled anew. ``cut_down``: so do those of destinations that are not available.
     """
 
     name: str
@@ -84,6 +85,8 @@ class Service:
     destinations: tuple[Destination, ...]
     scheduler_flags: tuple[str, ...] = ()
     persistence: Persistence | None = None
+    cut_removed: bool = False
+    cut_down: bool = False
 
     def method_of(self, destination: Destination) -> ForwardingMethod:
         """How packets reach one of its destinations."""
@@ -136,6 +139,7 @@ class Drop(StrEnum):
     LEASE_EXPIRED = "lease_expired"
     INTERNAL = "internal"
     PACKET_TOO_BIG = "packet_too_big"
+    REMOVED = "removed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,14 +19,13 @@ from shoal.dataplane.base import (
     PutService,
     RemoveService,
     Service,
-    ServiceCounters,
     Step,
 )
 from shoal.dataplane.fake_entries import Client, Endpoint, Entry, Installed
 from shoal.dataplane.fake_persistence import Templates
 from shoal.dataplane.fake_uncommon import UncommonPackets
 from shoal.dataplane.fake_ways import Ways
-from shoal.dataplane.packet import PASS, Packet, Verdict, drop, forward
+from shoal.dataplane.packet import PASS, Packet, TcpFlags, Verdict, drop, forward
 from shoal.dataplane.tally import Tally
 from shoal.errors import ConfigError
 from shoal.model import Connection, ConnectionState, ForwardingMethod, Listener, Protocol, Template
@@ -103,18 +102,7 @@ class FakeDataplane(Dataplane):
     def counters(self) -> Counters:
         """A snapshot of all counters."""
         return Counters(
-            services={
-                name: ServiceCounters(
-                    connections=each.connections,
-                    drops=dict(each.drops),
-                    unpersisted=each.unpersisted,
-                    destinations={
-                        destination.endpoint: self._tally(name, destination.endpoint).snapshot()
-                        for destination in each.service.destinations
-                    },
-                )
-                for name, each in self._installed.items()
-            },
+            services={name: each.counted(self._tally) for name, each in self._installed.items()},
             drops=dict(self._drops),
             connections_held=self._held[4],
             connections_limit=self._limits[4],
@@ -172,6 +160,9 @@ class FakeDataplane(Dataplane):
         name = entry.service if entry else listener.service.name if listener else ""
         if entry is None and not packet.opens:
             return PASS
+        if entry is not None and self._tally(entry.service, entry.real).ends(packet):
+            self._step(entry, replace(packet, flags=TcpFlags.RST), direction=Direction.INPUT)
+            return self._drop(name, Drop.REMOVED)
         if packet.ttl <= 1:
             return self._drop(name, Drop.TTL_EXCEEDED)
         if entry is None or self._must_be_scheduled_anew(packet, entry):
@@ -220,7 +211,7 @@ class FakeDataplane(Dataplane):
         listener = self._service_at(entry.protocol, entry.virtual)
         if listener is None or not packet.opens:
             return False
-        if entry.state in _CLOSED:
+        if entry.state in _CLOSED or self._tally(entry.service, entry.real).is_cut:
             return True
         unanswered = entry.state in (ConnectionState.UDP, ConnectionState.SYN_RECV)
         return unanswered and not any(
@@ -365,17 +356,19 @@ class FakeDataplane(Dataplane):
         installed.service = service
         self._ways.note(service)
         for (name, _), tally in self._tallies.items():
-            tally.is_listed = tally.is_listed and name != service.name
+            if name == service.name:
+                tally.remove(service)
         for each in service.destinations:
-            self._tally(service.name, each.endpoint).install(each, service.method_of(each))
+            self._tally(service.name, each.endpoint).install(each, service)
 
     def _remove(self, name: str) -> None:
         """Take a service and its totals away; its connections stay, and stay counted."""
         self._release(name)
-        self._installed.pop(name, None)
+        gone = self._installed.pop(name, None)
         for (service, endpoint), tally in self._tallies.items():
-            if service == name:
-                self._tallies[service, endpoint] = Tally(active=tally.active, inactive=tally.inactive)
+            if service == name and gone is not None:
+                tally.remove(gone.service)
+                self._tallies[service, endpoint] = tally.emptied()
 
     def _release(self, name: str) -> None:
         self._listeners = {each: owner for each, owner in self._listeners.items() if owner != name}

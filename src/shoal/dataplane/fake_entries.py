@@ -1,9 +1,11 @@
 """What the dataplane in memory keeps: connections, and services with their schedulers' memory."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from shoal.dataplane.base import Drop, Service
+from shoal.dataplane.base import Drop, Service, ServiceCounters
+from shoal.dataplane.tally import Tally
 from shoal.model import Address, Connection, ConnectionState, ForwardingMethod, Protocol
 from shoal.schedulers import Scheduler
 
@@ -58,3 +60,15 @@ class Installed:
     connections: int = 0
     unpersisted: int = 0
     drops: Counter[Drop] = field(default_factory=Counter)
+
+    def counted(self, tally: Callable[[str, Endpoint], Tally]) -> ServiceCounters:
+        """Its counters as they are now."""
+        return ServiceCounters(
+            connections=self.connections,
+            drops=dict(self.drops),
+            unpersisted=self.unpersisted,
+            destinations={
+                each.endpoint: tally(self.service.name, each.endpoint).snapshot()
+                for each in self.service.destinations
+            },
+        )

@@ -112,6 +112,8 @@ def changes(new: Service, old: Service | None) -> tuple[str, ...]:
         ("scheduler", new.scheduler, old.scheduler),
         ("scheduler flags", _shown_flags(new), _shown_flags(old)),
         ("method", str(new.method), str(old.method)),
+        ("connections of removed real servers", _shown_cut(new.cut_removed), _shown_cut(old.cut_removed)),
+        ("connections of real servers that are down", _shown_cut(new.cut_down), _shown_cut(old.cut_down)),
         ("persistence", _shown_persistence(new.persistence), _shown_persistence(old.persistence)),
     )
     said += [f"{setting} {before} -> {after}" for setting, after, before in settings if before != after]
@@ -120,6 +122,10 @@ def changes(new: Service, old: Service | None) -> tuple[str, ...]:
 
 def _shown_flags(service: Service) -> str:
     return " ".join(sorted(service.scheduler_flags)) or "none"
+
+
+def _shown_cut(is_cut: bool) -> str:
+    return "reset" if is_cut else "kept"
 
 
 def _shown_persistence(persistence: Persistence | None) -> str:

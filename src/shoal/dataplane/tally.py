@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from shoal.dataplane.base import Destination, DestinationCounters
+from shoal.dataplane.base import Destination, DestinationCounters, Service
+from shoal.dataplane.packet import Packet, TcpFlags
 from shoal.model import ForwardingMethod, Persistence
 from shoal.schedulers import Load
 
@@ -22,6 +23,7 @@ class Tally:
     destination: Destination | None = None
     method: ForwardingMethod | None = None
     is_listed: bool = False
+    is_cut: bool = False
 
     def add(self, length: int, *, inwards: bool) -> None:
         """Count a packet of so many bytes, towards the real server or from it."""
@@ -57,12 +59,27 @@ class Tally:
             port=destination.port,
         )
 
-    def install(self, destination: Destination, method: ForwardingMethod) -> None:
+    def install(self, destination: Destination, service: Service) -> None:
         """Count for this destination, as it is configured now; other thresholds hold at once."""
-        before, self.destination, self.method, self.is_listed = self.destination, destination, method, True
+        before, self.destination, self.is_listed = self.destination, destination, True
+        self.method = service.method_of(destination)
+        self.is_cut = service.cut_down and not destination.available
         thresholds = destination.upper_threshold, destination.lower_threshold
         if before is None or thresholds != (before.upper_threshold, before.lower_threshold):
             self.overloaded = 0 < thresholds[0] <= self.active + self.inactive
+
+    def remove(self, service: Service) -> None:
+        """Its destination leaves the service."""
+        if self.is_listed:
+            self.is_listed, self.is_cut = False, service.cut_removed
+
+    def emptied(self) -> "Tally":
+        """For connections that outlive their service: nothing counted but them."""
+        return Tally(active=self.active, inactive=self.inactive, is_cut=self.is_cut)
+
+    def ends(self, packet: Packet) -> bool:
+        """Whether a client's packet ends its connection. One that could open another does that; a reset goes on."""
+        return self.is_cut and not packet.opens and not packet.flags & TcpFlags.RST
 
     def begin(self) -> None:
         """A connection has begun, and is in the counts (ip_vs_bind_dest(), ip_vs_conn.c)."""
@@ -82,7 +99,12 @@ class Tally:
     def method_for(self, persistence: Persistence) -> ForwardingMethod | None:
         """By which method a template may send it new connections; None when it may not."""
         each = self.destination
-        if each is None or not each.available or (each.weight == 0 and persistence.expire_quiescent):
+        if (
+            each is None
+            or self.is_cut
+            or not each.available
+            or (each.weight == 0 and persistence.expire_quiescent)
+        ):
             return None
         if not self.is_listed and (persistence.expire_removed or not (self.active or self.inactive)):
             return None

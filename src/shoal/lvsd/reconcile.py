@@ -55,6 +55,8 @@ def _service(
         scheduler_flags=virtual_server.scheduler_flags,
         method=virtual_server.method,
         persistence=virtual_server.persistence,
+        cut_removed=virtual_server.cut_removed,
+        cut_down=virtual_server.cut_down,
         destinations=tuple(
             Destination(
                 address=real_server.address,

@@ -117,6 +117,7 @@ class VirtualServer:
 
     ``method``, ``encap`` and ``encap_port`` (the UDP port of gue) are those of the real servers that have none of
     their own; the last two count under method tunnel.
+    ``cut_removed``, ``cut_down``: connections of real servers that are removed, or down, are ended rather than kept.
     """
 
     name: str
@@ -129,6 +130,8 @@ class VirtualServer:
     encap: Encapsulation = Encapsulation.IPIP
     encap_port: int = GUE_PORT
     persistence: Persistence | None = None
+    cut_removed: bool = False
+    cut_down: bool = False
 
     def method_of(self, real_server: RealServer) -> ForwardingMethod:
         """How packets reach one of its real servers."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shoal.dataplane.base import DataplaneState, Service
+from shoal.dataplane.base import DataplaneState, Destination, Service
 from shoal.dataplane.ebpf.abi import ffi
 from shoal.dataplane.ebpf.addresses import (
     ENDPOINT_SIZE,
@@ -20,6 +20,7 @@ from shoal.dataplane.ebpf.addresses import (
     listener_key,
     packed,
 )
+from shoal.dataplane.ebpf.cutting import CUT, CUT_REMOVED, cut_bits, destination_bits
 from shoal.dataplane.ebpf.numbers import Numbers, Ranges
 from shoal.dataplane.ebpf.objects import Loaded
 from shoal.dataplane.ebpf.persistence import bits_when_removed, persistence_bits, write_persistence
@@ -167,7 +168,7 @@ class Installation:
         keys = [endpoint_bytes(each.address, each.port) for each in service.destinations]
         methods = [METHOD_NUMBERS[service.method_of(each)] for each in service.destinations]
         wanted = {
-            key: (method, (AVAILABLE if each.available else 0) | persistence_bits(service, each))
+            key: (method, _flags_of(service, each))
             for key, method, each in zip(keys, methods, service.destinations, strict=True)
         }
         self._note_addresses(service, wanted)
@@ -180,12 +181,12 @@ class Installation:
         )
         for entry, (method, flags) in changed:
             entry.method = method
-            entry.flags |= flags
+            entry.flags |= flags & ~CUT
         for key, each in zip(keys, service.destinations, strict=True):
             self.thresholds.install(known[key], each)
         self._flip(number, service, [known[key] for key in keys])
         for entry, (_, flags) in changed:
-            entry.flags &= flags
+            entry.flags = flags
         self._retire_all_but(number, {known[key] for key in keys})
         self._set_listeners(number, set(service.listeners))
         self._claim(number, [(key, method) for key, (method, _) in wanted.items()])
@@ -263,7 +264,7 @@ class Installation:
         config = self._configs[config_number]
         config.scheduler = KINDS[service.scheduler]
         config.scheduler_name = SCHEDULER_NAMES.index(service.scheduler)
-        config.flags = flag_bits(service.scheduler_flags) | threshold_bits(service)
+        config.flags = flag_bits(service.scheduler_flags) | threshold_bits(service) | cut_bits(service)
         write_persistence(config, service.persistence)
         config.total_weight = sum(shares)
         config.members, config.n_members = members, len(numbers)
@@ -282,10 +283,12 @@ class Installation:
         self._config_numbers.release(config_number, now)
 
     def _retire_all_but(self, service: int, keep: set[int]) -> None:
-        bits = bits_when_removed(self._configs[self.services[service].config])
+        config = self._configs[self.services[service].config]
+        bits, cut = bits_when_removed(config), CUT if config.flags & CUT_REMOVED else 0
         for key, number in self._numbers.get(service, {}).items():
             if number not in keep and number not in self._retired:
-                self.destinations[number].flags &= bits
+                entry = self.destinations[number]
+                entry.flags = entry.flags & bits | cut
                 self.destinations[number].in_use = RETIRED
                 self._retired[number] = service, key
 
@@ -362,6 +365,11 @@ class Installation:
         services = self._reader.read(self.by_name)
         self._adopt_listeners()
         return DataplaneState(services=services)
+
+
+def _flags_of(service: Service, destination: Destination) -> int:
+    available = AVAILABLE if destination.available else 0
+    return available | persistence_bits(service, destination) | destination_bits(service, destination)
 
 
 def _has_ipv6(service: Service) -> bool:

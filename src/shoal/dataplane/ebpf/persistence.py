@@ -12,6 +12,7 @@ from shoal.dataplane.ebpf.abi import (
     ffi,
 )
 from shoal.dataplane.ebpf.addresses import ENDPOINT_SIZE, address_in, endpoint_of
+from shoal.dataplane.ebpf.cutting import CUT_REMOVED
 from shoal.dataplane.ebpf.libbpf import run_program
 from shoal.dataplane.ebpf.objects import Loaded
 from shoal.model import Persistence, Template
@@ -61,7 +62,8 @@ def persistence_bits(service: Service, destination: Destination) -> int:
 
 def bits_when_removed(config: Any) -> int:
     """The same once it is removed from the service that has this configuration."""
-    return TAKES_PERSISTENT if config.persistence and not config.persistence_flags & _EXPIRE_REMOVED else 0
+    honoured = config.persistence and not config.persistence_flags & _EXPIRE_REMOVED
+    return TAKES_PERSISTENT if honoured and not config.flags & CUT_REMOVED else 0
 
 
 class Templates:

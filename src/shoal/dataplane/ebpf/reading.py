@@ -8,6 +8,7 @@ from typing import Any
 from shoal.dataplane.base import Destination, Service
 from shoal.dataplane.ebpf.abi import DESTINATION_FLAGS, METHODS, ffi
 from shoal.dataplane.ebpf.addresses import address_of, listener_of, port_of
+from shoal.dataplane.ebpf.cutting import CUT_DOWN, CUT_REMOVED
 from shoal.dataplane.ebpf.objects import Loaded
 from shoal.dataplane.ebpf.persistence import FIELDS, read_persistence
 from shoal.dataplane.ebpf.scheduling import SCHEDULER_NAMES, flags_of
@@ -143,6 +144,8 @@ class Reader:
             scheduler_flags=flags_of(scheduler, bits),
             method=usual,
             persistence=read_persistence(tuple(persistence)),
+            cut_removed=bool(bits & CUT_REMOVED),
+            cut_down=bool(bits & CUT_DOWN),
             destinations=tuple(
                 _destination(row, weight=weight, usual=usual, tunnel=tunnels.get(number), thresholds=each)
                 for (number, weight, row), each in zip(shown, each_limits, strict=True)

@@ -1,0 +1,130 @@
+"""Real servers that are removed or go down, and what then becomes of their connections."""
+
+from dataclasses import replace
+
+import pytest
+
+from shoal.dataplane.base import Destination, Drop, Service
+from support.flows import ACK, DNS, FIN, HTTP, RST, SYN, ContractLab, real, service
+
+FIRST, SECOND = real(21), real(22)
+BOTH = (HTTP, DNS)
+
+
+def cutting(*destinations: Destination, **fields: bool) -> Service:
+    return replace(service(*destinations, listeners=BOTH), **fields)
+
+
+def down(destination: Destination) -> Destination:
+    return replace(destination, available=False)
+
+
+def test_the_connections_of_a_removed_real_server_go_on_unless_told_otherwise(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND))
+    flow = lab.flow(0)
+    server = flow.established()
+    lab.put(cutting(SECOND))
+    assert flow.reached(ACK) == FIRST.endpoint
+    flow.answered(server, ACK)
+
+
+@pytest.mark.parametrize("last", [ACK, FIN | ACK])
+def test_a_tcp_connection_of_a_removed_real_server_is_reset_when_told_so(lab: ContractLab, last):
+    lab.put(cutting(FIRST, SECOND, cut_removed=True))
+    flow, other = lab.flow(0), lab.flow(1)
+    flow.established()
+    assert other.established() == SECOND.endpoint
+    lab.put(cutting(SECOND, cut_removed=True))
+    assert flow.send(last).reason is Drop.REMOVED
+    assert flow.state == "close"
+    assert flow.send(ACK).reason is Drop.REMOVED
+    assert lab.drops() == {Drop.REMOVED: 2}
+    assert other.reached(ACK) == SECOND.endpoint
+    lab.advance(11)
+    lab.dataplane.sweep()
+    assert flow.state == ""
+
+
+def test_a_connection_that_is_reset_may_begin_anew_elsewhere(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND, cut_removed=True))
+    flow = lab.flow(0)
+    flow.established()
+    lab.put(cutting(SECOND, cut_removed=True))
+    assert flow.send(ACK).reason is Drop.REMOVED
+    assert flow.established() == SECOND.endpoint
+    assert flow.reached(ACK) == SECOND.endpoint
+
+
+def test_a_syn_on_a_cut_connection_is_scheduled_anew_at_once(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND, cut_removed=True))
+    flow = lab.flow(0)
+    flow.established()
+    lab.put(cutting(SECOND, cut_removed=True))
+    assert flow.reached(SYN) == SECOND.endpoint
+
+
+def test_a_clients_own_reset_still_reaches_the_removed_real_server(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND, cut_removed=True))
+    flow = lab.flow(0)
+    flow.established()
+    lab.put(cutting(SECOND, cut_removed=True))
+    assert flow.reached(RST) == FIRST.endpoint
+    assert lab.drops() == {}
+
+
+def test_a_datagram_flow_of_a_removed_real_server_moves_when_told_so(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND, cut_removed=True))
+    flow = lab.flow(0, DNS)
+    assert flow.reached() == FIRST.endpoint
+    lab.put(cutting(SECOND, cut_removed=True))
+    assert flow.reached() == SECOND.endpoint
+    assert lab.gauges(SECOND) == (0, 1)
+    assert lab.drops() == {}
+
+
+def test_a_real_server_that_comes_back_has_its_connections_again(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND, cut_removed=True))
+    flow = lab.flow(0)
+    flow.established()
+    lab.put(cutting(SECOND, cut_removed=True))
+    lab.put(cutting(FIRST, SECOND, cut_removed=True))
+    assert flow.reached(ACK) == FIRST.endpoint
+
+
+def test_the_connections_of_a_real_server_that_is_down_are_kept_unless_told_otherwise(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND))
+    flow = lab.flow(0)
+    flow.established()
+    lab.put(cutting(down(FIRST), SECOND))
+    assert flow.reached(ACK) == FIRST.endpoint
+
+
+def test_the_connections_of_a_real_server_that_is_down_are_reset_when_told_so(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND, cut_down=True))
+    flow, other = lab.flow(0), lab.flow(1)
+    flow.established()
+    assert other.established() == SECOND.endpoint
+    lab.put(cutting(down(FIRST), SECOND, cut_down=True))
+    assert flow.send(ACK).reason is Drop.REMOVED
+    assert other.reached(ACK) == SECOND.endpoint
+    lab.put(cutting(FIRST, SECOND, cut_down=True))
+    third = lab.flow(2)
+    assert third.established() == FIRST.endpoint
+    assert third.reached(ACK) == FIRST.endpoint
+
+
+def test_what_is_told_of_removal_does_not_hold_for_being_down(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND, cut_removed=True))
+    flow = lab.flow(0)
+    flow.established()
+    lab.put(cutting(down(FIRST), SECOND, cut_removed=True))
+    assert flow.reached(ACK) == FIRST.endpoint
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("is_down", [False, True])
+def test_what_becomes_of_connections_is_read_back(lab: ContractLab, removed, is_down):
+    wanted = cutting(FIRST, cut_removed=removed, cut_down=is_down)
+    lab.put(wanted)
+    assert set(lab.installed().services["www"].listeners) == set(BOTH)
+    assert replace(lab.installed().services["www"], listeners=BOTH) == wanted
