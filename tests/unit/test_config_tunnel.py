@@ -4,8 +4,6 @@ import pytest
 
 from shoal import config
 from shoal.dataplane.ebpf.installation import METHOD_NUMBERS
-from shoal.errors import ConfigError
-from shoal.lab.topology import Topology
 from shoal.model import GUE_PORT, Encapsulation, ForwardingMethod
 from support.configs import FULL, one, problems, swap
 
@@ -105,8 +103,3 @@ def test_masquerading_without_a_gateway_or_on_the_public_path_is_refused():
 
 def test_what_the_programs_cannot_do_is_known_by_name():
     assert {ForwardingMethod.NAT, ForwardingMethod.DR} <= METHOD_NUMBERS.keys()
-
-
-def test_a_lab_with_tunnels_is_refused():
-    with pytest.raises(ConfigError, match="cannot show tunnel yet"):
-        Topology(forward=ForwardingMethod.TUNNEL)
