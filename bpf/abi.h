@@ -27,6 +27,8 @@ enum shoal_limit {
 	SHOAL_HELD_SIZE = 2048,		/* of a held fragment's frame, at most */
 	SHOAL_HELD_TICKS = 60,		/* 1 s: how long a fragment waits for its first */
 	SHOAL_FRAGMENT_TICKS = 120,	/* 2 s: how long after its last fragment a datagram is remembered */
+	SHOAL_MAX_LOCAL = 16,		/* local addresses of fullnat, of each family */
+	SHOAL_PORT_TRIES = 32,		/* local ports that a new connection tries */
 };
 
 /* Of a connection's slot. From SHOAL_NONE on the entry is live; the order is that of IPVS (enum in ip_vs.h). */
@@ -95,6 +97,7 @@ enum shoal_method {
 	SHOAL_NAT = 0,
 	SHOAL_DR = 1,
 	SHOAL_TUNNEL = 2,
+	SHOAL_FULLNAT = 3,
 };
 
 /* What a packet travels in under SHOAL_TUNNEL; the order is that of shoal.model.Encapsulation. */
@@ -128,6 +131,8 @@ enum shoal_program {
 	SHOAL_PROGRAM_RELATED6 = 7,
 	SHOAL_PROGRAM_RELEASE4 = 8,	/* fragments that waited for their first (TC only) */
 	SHOAL_PROGRAM_RELEASE6 = 9,
+	SHOAL_PROGRAM_ENDPOINT4 = 10,	/* connections that end at this router, towards the real server */
+	SHOAL_PROGRAM_ENDPOINT6 = 11,
 	SHOAL_PROGRAMS = 16,
 };
 
@@ -143,7 +148,8 @@ enum shoal_drop {
 	SHOAL_INTERNAL = 7,
 	SHOAL_PACKET_TOO_BIG = 8,
 	SHOAL_REMOVED = 9,		/* its real server was removed, or is down, and the connection is ended */
-	SHOAL_DROPS = 10,		/* at most 32: service_counters.drops */
+	SHOAL_NO_LOCAL_PORT = 10,
+	SHOAL_DROPS = 11,		/* at most 32: service_counters.drops */
 };
 
 struct address4 {
@@ -170,7 +176,7 @@ struct connection4 {
 	__u32 expires;			/* tick */
 	struct address4 client;
 	struct address4 virtual_address;
-	struct address4 inside;		/* whom replies come from: the real server */
+	struct address4 inside;		/* the real server; under SHOAL_FULLNAT this router's own end towards it */
 	__be16 client_port;
 	__be16 virtual_port;
 	__be16 inside_port;
@@ -178,7 +184,7 @@ struct connection4 {
 	__u8 method;			/* enum shoal_method; it stays that of the connection's beginning */
 	__u32 destination;
 	__u16 address_delta;		/* what the rewrite adds to the one's complement sum of the IP header, */
-	__u16 port_delta;		/* and what its port adds to that of the TCP or UDP header */
+	__u16 port_delta;		/* and what its ports add to that of the TCP or UDP header */
 	struct next_hop client_hop;
 	__u32 client_hop_tick;
 	__u16 client_hop_flags;		/* enum shoal_interface_flag of the interface towards the client */
@@ -249,6 +255,32 @@ struct encapsulation {
 struct own_addresses {
 	struct address4 ipv4;
 	struct address6 ipv6;
+};
+
+/* What the connections of SHOAL_FULLNAT are called towards their real servers: each takes one address and port. */
+struct local_pool {
+	__u32 n_addresses;
+	__u32 n_ports;
+	__u32 first_port;
+	__u32 reserved;
+	struct address6 addresses[16];
+};
+
+/* A local port is one connection's towards one real server; towards others it may be used as well. */
+struct local_port_key {
+	struct address6 local;
+	struct address6 real;
+	__be16 local_port;
+	__be16 real_port;
+	__u8 protocol;
+	__u8 reserved[3];
+};
+
+/* Whose a local port is: the connection at this place of its family's table (bucket * 8 + slot). */
+struct local_port {
+	__u64 place;
+	__u32 generation;
+	__u32 reserved;
 };
 
 /* A destination's connections, by the same number: eight to a cache line. */
@@ -422,13 +454,14 @@ struct settings {
 };
 
 /*
- * Bits by a hash of an address: whether it may be a listener's or a real server's. Never a false no.
+ * Bits by a hash of an address: whether it may be a listener's, a real server's or a local one. Never a false no.
  * The bit is (fold * 0x9e3779b1) >> 16, where fold is an IPv4 address as it lies in memory, or the exclusive or of the
  * four words of an IPv6 address.
  */
 struct address_filter {
 	__u64 virtual_addresses[1024];
 	__u64 real_addresses[1024];
+	__u64 local_addresses[1024];	/* of fullnat */
 };
 
 /* Kept by pulse (shoal.system.lease); CLOCK_BOOTTIME nanoseconds. */
@@ -447,6 +480,7 @@ struct sweep_arguments {
 	__u32 expired;
 	__u32 live;
 	__u32 half_open;
+	__u32 local_ports;		/* connections of SHOAL_FULLNAT among the live */
 };
 
 struct template_sweep_arguments {

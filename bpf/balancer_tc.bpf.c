@@ -77,6 +77,7 @@ static __always_inline int make_room(struct __sk_buff *context, const struct enc
 #include "established.h"
 #include "opening.h"
 #include "related.h"
+#include "endpoint.h"
 #include "pseudo_header.h"
 
 static __always_inline int is_unfinished(const struct __sk_buff *context, const struct packet *packet, __u16 check)
@@ -123,6 +124,9 @@ static __always_inline int verdict_of(struct __sk_buff *context, int outcome, co
 		return TC_ACT_OK;
 	case OUTCOME_RELATED:
 		bpf_tail_call(context, &programs_tc, PROGRAM_RELATED);
+		return TC_ACT_OK;
+	case OUTCOME_ENDPOINT:
+		bpf_tail_call(context, &programs_tc, PROGRAM_ENDPOINT);
 		return TC_ACT_OK;
 	case OUTCOME_DROP:
 	case OUTCOME_HELD:
@@ -215,6 +219,14 @@ int shoal_tc_related(struct __sk_buff *context)
 
 	gather(context, 2 * DEEPEST_HEADERS);
 	return scratch ? verdict_of(context, balance_related(context, scratch), &scratch->route) : TC_ACT_OK;
+}
+
+SEC("tc")
+int shoal_tc_endpoint(struct __sk_buff *context)
+{
+	struct scratch *scratch = get_scratch();
+
+	return scratch ? verdict_of(context, balance_endpoint(context, scratch), &scratch->route) : TC_ACT_OK;
 }
 
 char shoal_license[] SEC("license") = "GPL";

@@ -70,6 +70,7 @@ static __always_inline int release_first(void)
 #include "established.h"
 #include "opening.h"
 #include "related.h"
+#include "endpoint.h"
 #include "partial_checksum.h"
 
 /* Checksums have been finished where a frame may come from a local stack. */
@@ -114,6 +115,9 @@ static __always_inline int verdict_of(struct xdp_md *context, int outcome, const
 		return XDP_DROP;
 	case OUTCOME_RELATED:
 		bpf_tail_call(context, &programs_xdp, PROGRAM_RELATED);
+		return XDP_PASS;
+	case OUTCOME_ENDPOINT:
+		bpf_tail_call(context, &programs_xdp, PROGRAM_ENDPOINT);
 		return XDP_PASS;
 	case OUTCOME_DROP:
 		return XDP_DROP;
@@ -221,6 +225,14 @@ int shoal_xdp_related(struct xdp_md *context)
 	struct scratch *scratch = get_scratch();
 
 	return scratch ? verdict_of(context, balance_related(context, scratch), &scratch->route) : XDP_PASS;
+}
+
+SEC("xdp")
+int shoal_xdp_endpoint(struct xdp_md *context)
+{
+	struct scratch *scratch = get_scratch();
+
+	return scratch ? verdict_of(context, balance_endpoint(context, scratch), &scratch->route) : XDP_PASS;
 }
 
 char shoal_license[] SEC("license") = "GPL";

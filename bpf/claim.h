@@ -27,7 +27,7 @@ static __always_inline __u32 claim(struct connection *c, __u32 word, const struc
 	if (STATE_OF(word) != SHOAL_FREE)
 		forget_spill(word, home_of(c, table));
 	if (IS_LIVE(word))
-		count_end(c->destination, word, &c->client);
+		let_go(c, word);
 	return busy;
 }
 
@@ -103,6 +103,13 @@ __noinline __u64 claim_place(__u32 hash, __u32 now)
 static __always_inline void publish(struct connection *c, __u32 flags, __u32 state)
 {
 	__sync_lock_test_and_set(&c->word, (c->word & ~0xffffu) | flags << 8 | state);
+}
+
+/* Give a claimed entry back. It rests first, so that its home bucket learns of it as of any other's end. */
+static __always_inline void abandon(struct connection *c, __u32 flags, __u32 now)
+{
+	c->expires = now;
+	publish(c, flags, SHOAL_DEAD);
 }
 
 #endif

@@ -162,13 +162,23 @@ __noinline int count_end(__u32 destination, __u32 word, const struct ip_address 
 	return 1;
 }
 
+#include "local_port.h"
+
+/* What goes with a live connection, once its word says that it is over. */
+static __always_inline void let_go(const struct connection *c, __u32 word)
+{
+	count_end(c->destination, word, &c->client);
+	if (c->method == SHOAL_FULLNAT)
+		release_local_port(c);
+}
+
 /* Whoever moves the word from live to DEAD takes the connection out of the counts. */
 static __always_inline int kill_connection(struct connection *c, __u32 word, __u32 now)
 {
 	if (__sync_val_compare_and_swap(&c->word, word, (word & ~0xffu) | SHOAL_DEAD) != word)
 		return 0;
 	WRITE_ONCE(c->expires, now);
-	count_end(c->destination, word, &c->client);
+	let_go(c, word);
 	return 1;
 }
 

@@ -20,6 +20,7 @@ static __always_inline void sweep_entry(struct connection *c, __u32 now, const s
 			return;
 		}
 		totals->live++;
+		totals->local_ports += c->method == SHOAL_FULLNAT;
 		if (STATE_OF(word) == SHOAL_SYN_RECV)
 			totals->half_open++;
 	} else if (has_rested(c, word, now)) {
@@ -66,7 +67,7 @@ int shoal_sweep(struct sweep_arguments *arguments)
 
 	if (!totals.first_bucket)
 		bpf_loop(SHOAL_HELD_FRAGMENTS, sweep_held, &totals.now, 0);
-	totals.expired = totals.live = totals.half_open = 0;
+	totals.expired = totals.live = totals.half_open = totals.local_ports = 0;
 	bpf_loop(totals.n_buckets, sweep_bucket, &slice, 0);
 	*arguments = totals;
 	return 0;

@@ -42,6 +42,8 @@ static __always_inline struct connection *find_known(const struct packet *packet
 		*direction = FROM_SERVER;
 		c = find_connection(packet, hash, n_buckets, FROM_SERVER);
 	}
+	if (!c && in_filter(addresses->local_addresses, &packet->destination))
+		*outcome = OUTCOME_ENDPOINT;
 	return c;
 }
 
@@ -63,6 +65,8 @@ static __always_inline int balance_known(SHOAL_CONTEXT *context, struct route *r
 	    (direction == FROM_CLIENT && (destination->flags & SHOAL_CUT ||
 					  (packet->opens && should_reopen(word, destination, packet->protocol)))))
 		return OUTCOME_OPEN;
+	if (c->method == SHOAL_FULLNAT)
+		return OUTCOME_ENDPOINT;
 	return forward(context, route, headers, packet, c, word, destination, direction, now, table);
 }
 

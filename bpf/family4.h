@@ -17,6 +17,8 @@
 #define PROGRAM_ICMP SHOAL_PROGRAM_ICMP4
 #define PROGRAM_RELATED SHOAL_PROGRAM_RELATED4
 #define PROGRAM_RELEASE SHOAL_PROGRAM_RELEASE4
+#define PROGRAM_ENDPOINT SHOAL_PROGRAM_ENDPOINT4
+#define LOCAL_POOL 0		/* its place in the map "local_pools" */
 
 /* The nouns of this family under their common names. */
 #define ip_address address4

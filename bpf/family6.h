@@ -17,6 +17,8 @@
 #define PROGRAM_ICMP SHOAL_PROGRAM_ICMP6
 #define PROGRAM_RELATED SHOAL_PROGRAM_RELATED6
 #define PROGRAM_RELEASE SHOAL_PROGRAM_RELEASE6
+#define PROGRAM_ENDPOINT SHOAL_PROGRAM_ENDPOINT6
+#define LOCAL_POOL 1
 
 /* The nouns of this family under their common names. */
 #define ip_address address6

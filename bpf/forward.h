@@ -43,13 +43,14 @@ static __always_inline enum outcome find_way(SHOAL_CONTEXT *context, struct rout
 			return OUTCOME_SEND;
 		if (c->method == SHOAL_TUNNEL)
 			return find_tunnel(context, route, c->destination, now);
-		return ask_route(context, route, &way, now, &packet->source, &rewrite->address, packet->protocol);
+		return ask_route(context, route, &way, now, rewrite->is_full ? &rewrite->other_address : &packet->source,
+				 &rewrite->address, packet->protocol);
 	}
 	struct way way = { &c->client_hop, &c->client_hop_tick, &c->client_hop_flags, &c->client_hop_mtu };
 
 	if (recall_route(route, &way, now))
 		return OUTCOME_SEND;
-	return ask_route(context, route, &way, now, &rewrite->address, &packet->destination, packet->protocol);
+	return ask_route(context, route, &way, now, &rewrite->address, &c->client, packet->protocol);
 }
 
 /* Nobody is told about an ICMP error, or about a fragment that is not the first (RFC 1122 3.2.2). */
@@ -65,8 +66,10 @@ static __always_inline int forward_with_quote(SHOAL_CONTEXT *context, struct rou
 					      const struct settings *table, const struct quote *quote)
 {
 	__u32 number = c->destination;
-	int is_whole = direction == FROM_CLIENT && c->method != SHOAL_NAT;	/* nothing of it is rewritten */
-	struct rewrite rewrite = direction == FROM_CLIENT ? rewrite_towards_server(c) : rewrite_towards_client(c);
+	/* nothing of it is rewritten */
+	int is_whole = direction == FROM_CLIENT && (c->method == SHOAL_DR || c->method == SHOAL_TUNNEL);
+	struct rewrite rewrite = direction == FROM_CLIENT ? rewrite_towards_server(c, destination) :
+							    rewrite_towards_client(c);
 
 	if (packet->ttl <= 1)
 		return turn_down(headers, service_of(destination), SHOAL_TTL_EXCEEDED, 0);

@@ -1,18 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Forwarding method nat: rewrite one address and port, in place. The hook's own file says how L4 checksums are mended. */
+/*
+ * Forwarding methods nat and fullnat: rewrite one address and port, or both, in place. The hook's own file says how L4
+ * checksums are mended.
+ */
 #ifndef SHOAL_FORWARD_NAT_H
 #define SHOAL_FORWARD_NAT_H
 #include "next_hop.h"
 
 struct rewrite {
-	struct ip_address address;
+	struct ip_address address;	/* destination of a request, source of a reply */
 	__be16 port;
+	__be16 other_port;
+	struct ip_address other_address;	/* the other end, under fullnat */
+	int is_full;
 	__u16 address_delta;
 	__u16 port_delta;
 };
 
-static __always_inline struct rewrite rewrite_towards_server(const struct connection *c)
+static __always_inline struct rewrite rewrite_towards_server(const struct connection *c,
+							     const struct destination *destination)
 {
+	if (c->method == SHOAL_FULLNAT)
+		return (struct rewrite){
+			.address = unmapped(&destination->address),
+			.port = destination->port,
+			.other_address = c->inside,
+			.other_port = c->inside_port,
+			.is_full = 1,
+			.address_delta = c->address_delta,
+			.port_delta = c->port_delta,
+		};
 	return (struct rewrite){
 		.address = c->inside,
 		.port = c->inside_port,
@@ -26,6 +43,9 @@ static __always_inline struct rewrite rewrite_towards_client(const struct connec
 	return (struct rewrite){
 		.address = c->virtual_address,
 		.port = c->virtual_port,
+		.other_address = c->client,
+		.other_port = c->client_port,
+		.is_full = c->method == SHOAL_FULLNAT,
 		.address_delta = ~c->address_delta,
 		.port_delta = ~c->port_delta,
 	};
@@ -50,10 +70,20 @@ static __always_inline void rewrite_headers(const struct headers *headers, const
 		set_destination(headers->ip, &rewrite->address);
 		if (headers->ports)
 			headers->ports[1] = rewrite->port;
+		if (rewrite->is_full) {
+			set_source(headers->ip, &rewrite->other_address);
+			if (headers->ports)
+				headers->ports[0] = rewrite->other_port;
+		}
 	} else {
 		set_source(headers->ip, &rewrite->address);
 		if (headers->ports)
 			headers->ports[0] = rewrite->port;
+		if (rewrite->is_full) {
+			set_destination(headers->ip, &rewrite->other_address);
+			if (headers->ports)
+				headers->ports[1] = rewrite->other_port;
+		}
 	}
 	hop_on(headers, hop, rewrite->address_delta);
 }

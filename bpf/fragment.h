@@ -115,7 +115,8 @@ static __always_inline int put_in_order(SHOAL_CONTEXT *context, struct scratch *
 	const struct packet *packet = &scratch->packet;
 
 	if (!addresses || !(in_filter(addresses->virtual_addresses, &packet->destination) ||
-			    in_filter(addresses->real_addresses, &packet->source)))
+			    in_filter(addresses->real_addresses, &packet->source) ||
+			    in_filter(addresses->local_addresses, &packet->destination)))
 		return OUTCOME_PASS;
 	scratch->datagram = (struct fragment_key){
 		.source = mapped(&packet->source),

@@ -45,6 +45,16 @@
 		__type(value, value_);                \
 	} name_ SEC(".maps")
 
+/* For what comes and goes with the packets: an entry takes memory only while it is there. */
+#define REGISTER(name_, key_, value_, n_)                 \
+	struct {                                          \
+		__uint(type, BPF_MAP_TYPE_HASH);          \
+		__uint(map_flags, BPF_F_NO_PREALLOC);     \
+		__uint(max_entries, n_);                  \
+		__type(key, key_);                        \
+		__type(value, value_);                    \
+	} name_ SEC(".maps")
+
 /* The sizes are defaults; the loader sets what the configuration asks for. */
 TABLE(connection_table, struct bucket, 1024);
 TABLE(destinations, struct destination, 4096);
@@ -70,6 +80,8 @@ DICTIONARY(own_addresses, __u32, struct own_addresses, 64);
 DICTIONARY(templates, struct template_key, struct template, 65536);
 CACHE(fragments, struct fragment_key, struct fragment_ports, 16384);
 CACHE(held_chains, struct fragment_key, struct held_chain, SHOAL_HELD_FRAGMENTS);
+TABLE(local_pools, struct local_pool, 2);
+REGISTER(local_ports, struct local_port_key, struct local_port, 65536);
 CACHE(localities, struct locality_key, struct locality, 16384);
 CACHE(replica_sets, struct locality_key, struct replicas, 16384);
 

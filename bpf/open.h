@@ -23,7 +23,7 @@ static __always_inline struct connection *same_reply(const struct packet *packet
 	return find_connection(reply, hash, n_buckets, FROM_SERVER);
 }
 
-/* Write and publish the entry of a connection from packet's source to destination number `number`. */
+/* Write and publish the entry of a connection from packet's source to destination number `number`; its place, or why not. */
 static __always_inline __u64 add_connection(const struct packet *packet, const struct destination *to, __u32 number,
 					    __u32 hash, __u32 now, __u32 state, __u32 flags,
 					    const struct settings *table)
@@ -48,9 +48,13 @@ static __always_inline __u64 add_connection(const struct packet *packet, const s
 	c->address_delta = address_change(&packet->destination, &inside);
 	c->port_delta = csum_delta16(packet->destination_port, to->port);
 	c->client_hop.ifindex = 0;
-	count_begin(number, state);
 	if (place / SHOAL_BUCKET_SLOTS != bucket_index(hash, 0, n_buckets_of(table)))
 		flags |= SHOAL_SPILLED;
+	if (to->method == SHOAL_FULLNAT && !take_local_port(place, hash)) {
+		abandon(c, flags, now);
+		return PORTLESS;
+	}
+	count_begin(number, state);
 	publish(c, flags, state);
 	return place;
 }
@@ -162,6 +166,8 @@ __noinline int open_connection(void)
 	opening->place = add_connection(packet, to, number, opening->hash, opening->now, state, flags, table);
 	if (opening->place == NOWHERE)
 		return give_up(scratch, number, SHOAL_TABLE_FULL);
+	if (opening->place == PORTLESS)
+		return give_up(scratch, number, SHOAL_NO_LOCAL_PORT);
 	count_connection(service, number);
 	return OUTCOME_SEND;
 }

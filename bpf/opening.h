@@ -57,6 +57,8 @@ static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scrat
 		if (!destination)
 			return drop(NO_SERVICE, SHOAL_INTERNAL);
 	}
+	if (c->method == SHOAL_FULLNAT)
+		return OUTCOME_ENDPOINT;
 	return forward(context, &scratch->route, headers, packet, c, word, destination, FROM_CLIENT, now, table);
 }
 
@@ -111,6 +113,9 @@ static __always_inline int balance_opening(SHOAL_CONTEXT *context, struct scratc
 		if (order != OUTCOME_SEND)
 			return order;
 	}
+	__u32 word;
+	if (parsed != PARSED_WHOLE && find_by_local_port(&scratch->packet, now, &word))
+		return OUTCOME_ENDPOINT;
 	int outcome = open_from_client(context, scratch, &headers, now, table);
 	if (outcome == NOT_OURS)
 		outcome = open_from_server(context, scratch, &headers, now, table);

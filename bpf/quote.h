@@ -48,9 +48,17 @@ static __always_inline __u32 rewrite_quote(const struct quote *quote, const stru
 	if (direction == FROM_CLIENT) {
 		set_source(quote->ip, &rewrite->address);
 		quote->ports[0] = rewrite->port;
+		if (rewrite->is_full) {
+			set_destination(quote->ip, &rewrite->other_address);
+			quote->ports[1] = rewrite->other_port;
+		}
 	} else {
 		set_destination(quote->ip, &rewrite->address);
 		quote->ports[1] = rewrite->port;
+		if (rewrite->is_full) {
+			set_source(quote->ip, &rewrite->other_address);
+			quote->ports[0] = rewrite->other_port;
+		}
 	}
 	change += mend_quoted_header(quote->ip, rewrite->address_delta);
 	if (quote->check) {
@@ -68,6 +76,7 @@ static __always_inline __u32 rewrite_quote(const struct quote *quote, const stru
 /*
  * The sender of an error to the client is hidden behind the virtual address, also when it is a router before the real
  * server (RFC 5508 REQ-5 d; so does ip_vs_nat_icmp(), ip_vs_core.c): its own address may well mean nothing outside.
+ * Under fullnat that of an error to the real server is hidden behind the local address, for want of a route to any other.
  */
 static __always_inline void rewrite_error(const struct headers *headers, const struct quote *quote,
 					  const struct packet *packet, const struct rewrite *rewrite,
@@ -79,9 +88,19 @@ static __always_inline void rewrite_error(const struct headers *headers, const s
 	if (direction == FROM_CLIENT) {
 		outside = rewrite->address_delta;
 		set_destination(headers->ip, &rewrite->address);
+		if (rewrite->is_full) {
+			outside = csum_fold(address_change(&packet->destination, &rewrite->address) +
+					    address_change(&packet->source, &rewrite->other_address));
+			set_source(headers->ip, &rewrite->other_address);
+		}
 	} else {
 		outside = address_change(&packet->source, &rewrite->address);
 		set_source(headers->ip, &rewrite->address);
+		if (rewrite->is_full) {
+			outside = csum_fold((__u32)outside +
+					    address_change(&packet->destination, &rewrite->other_address));
+			set_destination(headers->ip, &rewrite->other_address);
+		}
 	}
 	*quote->error_check = csum_apply(*quote->error_check, change + (covers_addresses ? outside : 0));
 	hop_on(headers, hop, outside);

@@ -162,6 +162,7 @@ static __always_inline struct connection *find_related(const struct packet *abou
 {
 	__u32 hash = connection_hash(&about->source, about->source_port, about->protocol, table->hash_seed);
 	struct connection *c = find_connection(about, hash, n_buckets_of(table), FROM_CLIENT);
+	__u32 word;
 
 	*direction = FROM_CLIENT;
 	if (!c) {
@@ -169,6 +170,8 @@ static __always_inline struct connection *find_related(const struct packet *abou
 		c = find_connection(about, hash, n_buckets_of(table), FROM_SERVER);
 		*direction = FROM_SERVER;
 	}
+	if (!c)
+		c = find_by_local_port(about, now, &word);
 	return c && !passed(READ_ONCE(c->expires), now) ? c : NULL;
 }
 

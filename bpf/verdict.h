@@ -16,6 +16,7 @@ enum outcome {
 	OUTCOME_RELEASE,	/* fragments that waited for this packet come first; then the open program decides */
 	OUTCOME_HELD,		/* kept for later */
 	OUTCOME_RELATED,	/* the program for ICMP errors decides */
+	OUTCOME_ENDPOINT,	/* the endpoint program decides */
 };
 
 static __always_inline enum outcome drop(__u32 service, enum shoal_drop reason)

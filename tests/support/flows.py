@@ -14,7 +14,7 @@ from shoal.dataplane.base import (
     ServiceCounters,
 )
 from shoal.dataplane.packet import Action, Packet, TcpFlags, Verdict
-from shoal.model import Connection, ForwardingMethod, Listener, Protocol
+from shoal.model import Connection, ForwardingMethod, Listener, LocalPool, Protocol
 from support.dataplanes import DataplaneUnderTest
 
 SYN, ACK, FIN, RST, NONE = TcpFlags.SYN, TcpFlags.ACK, TcpFlags.FIN, TcpFlags.RST, TcpFlags.NONE
@@ -165,6 +165,10 @@ class ContractLab:
     def put(self, *services: Service) -> None:
         """Install or replace services."""
         self.dataplane.apply([PutService(service=each) for each in services])
+
+    def use_local(self, *addresses: IPv4Address, ports: range) -> None:
+        """Give fullnat connections these local ends."""
+        self.dataplane.use_local(LocalPool(addresses=addresses, ports=ports))
 
     def remove(self, name: str = "www") -> None:
         """Remove a service."""

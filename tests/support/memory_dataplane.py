@@ -17,7 +17,7 @@ from shoal.dataplane.base import (
     Step,
 )
 from shoal.errors import KernelError
-from shoal.model import Connection, ConnectionState, Protocol, Template
+from shoal.model import Connection, ConnectionState, LocalPool, Protocol, Template
 
 CONNECTION = Connection(
     protocol=Protocol.TCP,
@@ -63,6 +63,10 @@ class MemoryDataplane(Dataplane):
                 self.services[name] = step.service
             else:
                 del self.services[name]
+
+    def use_local(self, pool: LocalPool) -> None:
+        """Remember that it was told."""
+        self.calls.append(f"use_local {' '.join(map(str, pool.addresses))}")
 
     def attachments(self) -> tuple[Attachment, ...]:
         """One."""

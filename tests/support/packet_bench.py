@@ -177,6 +177,7 @@ class PacketBench:
             "thresholds",
             "services",
             "service_configs",
+            "local_pools",
             "filter",
             "ownership",
             "held_fragments",
@@ -190,6 +191,7 @@ class PacketBench:
             "templates",
             "fragments",
             "held_chains",
+            "local_ports",
         ):
             dictionary = loaded.dictionary(name)
             for key, _ in list(dictionary.items()):

@@ -19,7 +19,7 @@ from shoal.dataplane.base import (
     Step,
 )
 from shoal.dataplane.packet import IP_HEADER, Packet, Verdict
-from shoal.model import Address, Connection, Persistence, Template
+from shoal.model import Address, Connection, LocalPool, Persistence, Template
 
 LONGER_HEADER = IP_HEADER[6] - IP_HEADER[4]
 PREFIX = int(IPv6Address("2001:db8:2001:db8::"))
@@ -118,6 +118,11 @@ class TranslatedDataplane(Dataplane):
                 for step in steps
             ]
         )
+
+    def use_local(self, pool: LocalPool) -> None:
+        """The same pool in IPv6."""
+        addresses = tuple(to_ipv6(address) for address in pool.addresses)
+        self.inner.use_local(replace(pool, addresses=addresses))
 
     def attachments(self) -> tuple[Attachment, ...]:
         """As they are."""

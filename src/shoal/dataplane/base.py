@@ -17,6 +17,7 @@ from shoal.model import (
     Encapsulation,
     ForwardingMethod,
     Listener,
+    LocalPool,
     Persistence,
     Template,
 )
@@ -140,6 +141,7 @@ class Drop(StrEnum):
     INTERNAL = "internal"
     PACKET_TOO_BIG = "packet_too_big"
     REMOVED = "removed"
+    NO_LOCAL_PORT = "no_local_port"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +179,8 @@ class Counters:
     """Counters of every service, and the drops that belong to none.
 
     ``connections_held`` is as of the last sweep; ``connections_limit`` is how many places the table has. IPv6
-    connections have a table of their own.
+    connections have a table of their own. ``local_ports_held`` is how many fullnat connections there are, as of the
+    last sweep.
     """
 
     services: Mapping[str, ServiceCounters] = field(default_factory=dict)
@@ -186,6 +189,7 @@ class Counters:
     connections_limit: int = 0
     ipv6_connections_held: int = 0
     ipv6_connections_limit: int = 0
+    local_ports_held: int = 0
 
     @property
     def held(self) -> int:
@@ -219,6 +223,13 @@ class Dataplane(ABC):
     @abstractmethod
     def apply(self, steps: Sequence[Step]) -> None:
         """Carry out a plan in order. Raises ``KernelError`` or ``ConfigError``; the failed step changed nothing."""
+
+    @abstractmethod
+    def use_local(self, pool: LocalPool) -> None:
+        """Take the local ends of fullnat connections from this pool from now on; those there are keep theirs.
+
+        A dataplane remembers it; without one there are no such connections. Raises ConfigError when it is too large.
+        """
 
     @abstractmethod
     def attachments(self) -> tuple[Attachment, ...]:

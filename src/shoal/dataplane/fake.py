@@ -1,5 +1,4 @@
-"""The dataplane in memory: it forwards simulated packets as IPVS does. For fast tests and for what-if
-questions.
+"""The dataplane in memory: it forwards simulated packets as IPVS does. For fast tests and what-if questions.
 
 It has no clock: time passes with the packets and with ``advance``.
 """
@@ -21,22 +20,19 @@ from shoal.dataplane.base import (
     Service,
     Step,
 )
-from shoal.dataplane.fake_entries import Client, Endpoint, Entry, Installed
+from shoal.dataplane.fake_entries import Chosen, Client, Endpoint, Entry, Installed
+from shoal.dataplane.fake_local import LocalPorts
 from shoal.dataplane.fake_persistence import Templates
+from shoal.dataplane.fake_rewrite import towards_client, towards_server
 from shoal.dataplane.fake_uncommon import UncommonPackets
 from shoal.dataplane.fake_ways import Ways
 from shoal.dataplane.packet import PASS, Packet, TcpFlags, Verdict, drop, forward
 from shoal.dataplane.tally import Tally
 from shoal.errors import ConfigError
-from shoal.model import Connection, ConnectionState, ForwardingMethod, Listener, Protocol, Template
+from shoal.model import Connection, ConnectionState, ForwardingMethod, Listener, LocalPool, Protocol, Template
 from shoal.model.tcp_states import ACTIVE_STATES, TIMEOUTS, TRANSITIONS, Direction
 from shoal.schedulers import Request, scheduler_class
 from shoal.schedulers.twos import chances
-
-Chosen = tuple[Endpoint, ForwardingMethod, bool]
-"""Real server and method of a new connection, and whether a template counts it."""
-
-_CLOSED = (ConnectionState.TIME_WAIT, ConnectionState.CLOSE)
 
 
 class FakeDataplane(Dataplane):
@@ -65,6 +61,7 @@ class FakeDataplane(Dataplane):
         self._listeners: dict[Listener, str] = {}
         self._by_client: dict[Client, list[Entry]] = {}
         self._held = Counter[int]()
+        self._local_ports = LocalPorts()
         self._drops: Counter[Drop] = Counter()
         self._tallies: dict[tuple[str, Endpoint], Tally] = {}
         self._ways = Ways()
@@ -84,6 +81,10 @@ class FakeDataplane(Dataplane):
                 self._put(step.service)
             elif isinstance(step, RemoveService):
                 self._remove(step.name)
+
+    def use_local(self, pool: LocalPool) -> None:
+        """Take the local ends of fullnat connections from this pool from now on; without one there are none."""
+        self._local_ports.pool = pool
 
     def attachments(self) -> tuple[Attachment, ...]:
         """The interfaces it was made with."""
@@ -108,6 +109,7 @@ class FakeDataplane(Dataplane):
             connections_limit=self._limits[4],
             ipv6_connections_held=self._held[6],
             ipv6_connections_limit=self._limits[6],
+            local_ports_held=self._local_ports.held,
         )
 
     def sweep(self) -> int:
@@ -131,6 +133,7 @@ class FakeDataplane(Dataplane):
         self._drops.clear()
         self._held.clear()
         self._templates.clear()
+        self._local_ports.clear()
 
     def advance(self, now: float) -> None:
         """Let time pass until ``now``; it never goes back."""
@@ -174,12 +177,11 @@ class FakeDataplane(Dataplane):
         if not self._ways.fits(packet, key, entry.method):
             return self._drop(entry.service, Drop.PACKET_TOO_BIG)
         self._tally(*key).add(packet.length, inwards=True)
-        if entry.method is not ForwardingMethod.NAT:
+        if entry.method in (ForwardingMethod.DR, ForwardingMethod.TUNNEL):
             self._step(entry, packet, direction=Direction.INPUT_ONLY)
             return forward(self._ways.onward(packet, key, entry.method))
         self._step(entry, packet, direction=Direction.INPUT)
-        address, port = entry.real
-        return forward(replace(packet, destination=address, destination_port=port, ttl=packet.ttl - 1))
+        return forward(towards_server(packet, entry))
 
     def _to_client(self, packet: Packet, entry: Entry) -> Verdict:
         """A reply of a real server."""
@@ -189,13 +191,12 @@ class FakeDataplane(Dataplane):
             return self._drop(entry.service, Drop.PACKET_TOO_BIG)
         self._tally(entry.service, entry.real).add(packet.length, inwards=False)
         self._step(entry, packet, direction=Direction.OUTPUT)
-        address, port = entry.virtual
-        return forward(replace(packet, source=address, source_port=port, ttl=packet.ttl - 1))
+        return forward(towards_client(packet, entry))
 
     def _find(
         self, client: Client, *, virtual: Endpoint | None = None, real: Endpoint | None = None
     ) -> Entry | None:
-        """The live connection of a client to a virtual or from a real endpoint; an expired one goes here.
+        """The live connection of a client or local end to a virtual or from a real endpoint; an expired one goes.
 
         A real server under direct routing answers in the virtual address's own name, so never from its endpoint.
         """
@@ -204,14 +205,14 @@ class FakeDataplane(Dataplane):
                 self._forget(entry)
             elif virtual == entry.virtual or (real == entry.real and entry.method is ForwardingMethod.NAT):
                 return entry
-        return None
+        return None if real is None else self._local_ports.owner(client, real=real, now=self._now)
 
     def _must_be_scheduled_anew(self, packet: Packet, entry: Entry) -> bool:
         """A client's port that is used again, or a flow that would be lost on a real server that is down."""
         listener = self._service_at(entry.protocol, entry.virtual)
         if listener is None or not packet.opens:
             return False
-        if entry.state in _CLOSED or self._tally(entry.service, entry.real).is_cut:
+        if entry.is_closed or self._tally(entry.service, entry.real).is_cut:
             return True
         unanswered = entry.state in (ConnectionState.UDP, ConnectionState.SYN_RECV)
         return unanswered and not any(
@@ -238,7 +239,6 @@ class FakeDataplane(Dataplane):
         if not self._make_room(packet.source.version):
             return self._give_up(listener, chosen, packet, Drop.TABLE_FULL)
         self._born += 1
-        is_udp = packet.protocol is Protocol.UDP
         entry = Entry(
             protocol=packet.protocol,
             client=client,
@@ -246,10 +246,12 @@ class FakeDataplane(Dataplane):
             real=real,
             service=name,
             method=method,
-            state=ConnectionState.UDP if is_udp else ConnectionState.NONE,
+            state=ConnectionState.NONE if packet.protocol is Protocol.TCP else ConnectionState.UDP,
             born=self._born,
             is_templated=is_templated,
         )
+        if method is ForwardingMethod.FULLNAT and not self._local_ports.take(entry):
+            return self._give_up(listener, chosen, packet, Drop.NO_LOCAL_PORT)
         self._remember(entry)
         listener.connections += 1
         return entry
@@ -329,6 +331,7 @@ class FakeDataplane(Dataplane):
         if not entries:
             del self._by_client[entry.key]
         self._held[entry.family] -= 1
+        self._local_ports.release(entry)
         self._count(entry, -1)
         self._tally(entry.service, entry.real).end()
         installed = self._installed.get(entry.service)

@@ -11,11 +11,15 @@ from shoal.schedulers import Scheduler
 
 Endpoint = tuple[Address, int]
 Client = tuple[Protocol, Address, int]
+Chosen = tuple[Endpoint, ForwardingMethod, bool]
+"""Real server and method of a new connection, and whether a template counts it."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Entry:
-    """A connection. ``born`` orders half-open ones by age; ``is_templated``: a template counts it."""
+    """A connection. ``born`` orders half-open ones by age; ``is_templated``: a template counts it; ``local`` is its end
+    at this router under fullnat.
+    """
 
     protocol: Protocol
     client: Endpoint
@@ -27,6 +31,7 @@ class Entry:
     born: int
     deadline: float = 0.0
     is_templated: bool = False
+    local: Endpoint | None = None
 
     @property
     def key(self) -> Client:
@@ -37,6 +42,11 @@ class Entry:
     def family(self) -> int:
         """4 or 6: that of the client."""
         return self.client[0].version
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether both sides have closed it, so that its client may use its port again."""
+        return self.state in (ConnectionState.TIME_WAIT, ConnectionState.CLOSE)
 
     def shown(self, *, now: float) -> Connection:
         """The entry as others see it."""

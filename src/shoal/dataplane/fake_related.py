@@ -31,14 +31,22 @@ def find_related(packet: Packet, find: Callable[..., Entry | None]) -> tuple[Ent
 def rewritten(packet: Packet, entry: Entry, *, to_server: bool) -> Packet:
     """The error as it leaves the router under nat: its quote names what the receiver knows.
 
-    The sender of one to the client is hidden behind the virtual address (RFC 5508 REQ-5).
+    The sender of one to the client is hidden behind the virtual address (RFC 5508 REQ-5), and under fullnat that of one
+    to the real server behind the local end, for want of a route to any other.
     """
     quote = packet.quote
     assert quote is not None
     packet = replace(packet, ttl=packet.ttl - 1)
     address, port = entry.real if to_server else entry.virtual
     if to_server:
-        quoted = replace(quote.packet, source=address, source_port=port)
-        return replace(packet, destination=address, quote=replace(quote, packet=quoted))
-    quoted = replace(quote.packet, destination=address, destination_port=port)
-    return replace(packet, source=address, quote=replace(quote, packet=quoted))
+        other, other_port = entry.local or entry.client
+        quoted = replace(
+            quote.packet, source=address, source_port=port, destination=other, destination_port=other_port
+        )
+        source = packet.source if entry.local is None else other
+        return replace(packet, source=source, destination=address, quote=replace(quote, packet=quoted))
+    other, other_port = entry.client
+    quoted = replace(
+        quote.packet, source=other, source_port=other_port, destination=address, destination_port=port
+    )
+    return replace(packet, source=address, destination=other, quote=replace(quote, packet=quoted))

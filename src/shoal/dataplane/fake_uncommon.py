@@ -96,6 +96,6 @@ class UncommonPackets:
         if not self._ways.fits(packet, key, entry.method):
             return self._drop(entry.service, Drop.PACKET_TOO_BIG)
         self._tally(*key).add(packet.length, inwards=to_server)
-        if entry.method is not ForwardingMethod.NAT:
+        if entry.method in (ForwardingMethod.DR, ForwardingMethod.TUNNEL):
             return forward(self._ways.onward(packet, key, entry.method))
         return forward(rewritten(packet, entry, to_server=to_server))

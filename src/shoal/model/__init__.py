@@ -3,6 +3,7 @@
 from shoal.model.address import Address, Interface, Network, address_order, endpoint
 from shoal.model.cluster import AddressGroup, Cluster, FloatingAddress, Path, Router, RouterState
 from shoal.model.connection import Connection, ConnectionState, Template
+from shoal.model.local_pool import LocalPool
 from shoal.model.monitor import (
     Health,
     HttpProbe,
@@ -39,6 +40,7 @@ __all__ = [
     "HttpProbe",
     "Interface",
     "Listener",
+    "LocalPool",
     "Monitor",
     "Network",
     "Path",

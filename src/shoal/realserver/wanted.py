@@ -44,7 +44,7 @@ def virtual_addresses(cluster: Cluster, *, own: Iterable[Address]) -> tuple[Addr
         listener.address
         for server in cluster.virtual_servers
         if any(
-            each.address in here and server.method_of(each) is not ForwardingMethod.NAT
+            each.address in here and server.method_of(each) in (ForwardingMethod.DR, ForwardingMethod.TUNNEL)
             for each in server.real_servers
         )
         for listener in server.listeners

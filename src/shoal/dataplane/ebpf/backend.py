@@ -18,17 +18,18 @@ from shoal.dataplane.base import (
     Step,
 )
 from shoal.dataplane.ebpf.abi import DROPS, INTERFACE_FLAGS, LIMITS, STATES, TICK_SECONDS, ffi
-from shoal.dataplane.ebpf.addresses import PROTOCOLS, address_in, port_of
+from shoal.dataplane.ebpf.addresses import PROTOCOLS, Endpoint, address_in, port_of
 from shoal.dataplane.ebpf.installation import Installation
 from shoal.dataplane.ebpf.libbpf import run_program
 from shoal.dataplane.ebpf.links import Interface, Links
+from shoal.dataplane.ebpf.local_pools import write_pools
 from shoal.dataplane.ebpf.objects import FAMILIES, Loaded
 from shoal.dataplane.ebpf.persistence import Templates
 from shoal.dataplane.ebpf.reading import METHOD_NUMBERS
 from shoal.dataplane.ebpf.sizes import Capacity
 from shoal.dataplane.ebpf.tunnels import Tunnels
 from shoal.errors import NotFoundError
-from shoal.model import Address, Cluster, Connection, ConnectionState, ForwardingMethod, Hook, Template
+from shoal.model import Cluster, Connection, ConnectionState, ForwardingMethod, Hook, LocalPool, Template
 from shoal.pulse.floating import TAG
 from shoal.system.places import Places
 from shoal.system.routes import OwnAddresses
@@ -37,6 +38,7 @@ from shoal.system.rtnetlink import Netlink
 SWEEP_SLICE = 8192  # buckets: about 2 ms of kernel time
 _STATES = {STATES["SHOAL_" + state.name]: state for state in ConnectionState}
 _DROPS = {DROPS["SHOAL_" + drop.name]: drop for drop in Drop if "SHOAL_" + drop.name in DROPS}
+_NOT_INSIDE = {METHOD_NUMBERS[method] for method in (ForwardingMethod.TUNNEL, ForwardingMethod.FULLNAT)}
 _DROPS_BEGIN = 1  # struct service_counters: connections, then drops[]
 _UNPERSISTED = 33
 
@@ -89,6 +91,7 @@ class EbpfDataplane(Dataplane):
         self._destination_counters = self._loaded.counters("destination_counters")
         self._service_counters = self._loaded.counters("service_counters")
         self._live = dict.fromkeys(FAMILIES, 0)
+        self._local_ports = dict.fromkeys(FAMILIES, 0)
         self._links = Links(pins, loaded.program)
         self._interfaces: dict[str, int] = {}
 
@@ -119,6 +122,10 @@ class EbpfDataplane(Dataplane):
     def use_ipv6(self) -> None:
         """Serve IPv6 from now on. Installing an IPv6 address does the same."""
         self._loaded.use_ipv6()
+
+    def use_local(self, pool: LocalPool) -> None:
+        """Take the local ends of fullnat connections from this pool from now on."""
+        write_pools(self._loaded, pool)
 
     def attach(self, interfaces: Sequence[Interface], hook: Hook) -> None:
         """Take packets from these interfaces from now on."""
@@ -192,17 +199,17 @@ class EbpfDataplane(Dataplane):
             protocol=PROTOCOLS[entry.protocol],
             client=(address_in(entry.client), port_of(entry.client_port)),
             virtual=(address_in(entry.virtual_address), port_of(entry.virtual_port)),
-            real=(self._real_address(entry), port_of(entry.inside_port)),
+            real=self._real_server(entry),
             state=_STATES[entry.word & 0xFF],
             expires_in=((entry.expires - now) & 0xFFFFFFFF) * TICK_SECONDS,
             virtual_server=names.get(service, ""),
         )
 
-    def _real_address(self, entry: Any) -> Address:
-        """Of a connection; through a tunnel it may be of the other family."""
-        if entry.method == METHOD_NUMBERS[ForwardingMethod.TUNNEL]:
-            return self._installation.endpoint(entry.destination)[0]
-        return address_in(entry.inside)
+    def _real_server(self, entry: Any) -> Endpoint:
+        """Of a connection. Through a tunnel it may be of the other family; under fullnat the entry has our own end."""
+        if entry.method in _NOT_INSIDE:
+            return self._installation.endpoint(entry.destination)
+        return address_in(entry.inside), port_of(entry.inside_port)
 
     def templates(self, *, limit: int) -> Iterable[Template]:
         """Read from the map; its order is that of a hash."""
@@ -246,6 +253,7 @@ class EbpfDataplane(Dataplane):
             connections_limit=self._places(4),
             ipv6_connections_held=self._live[6],
             ipv6_connections_limit=self._places(6),
+            local_ports_held=sum(self._local_ports.values()),
         )
 
     def _places(self, family: int) -> int:
@@ -295,13 +303,15 @@ class EbpfDataplane(Dataplane):
             self._loaded.n_buckets(family),
         )
         arguments = ffi.new("struct sweep_arguments *", {"now": now})
-        expired = live = 0
+        expired = live = local_ports = 0
         for first in range(0, n_buckets, SWEEP_SLICE):
             arguments.first_bucket = first
             arguments.n_buckets = min(SWEEP_SLICE, n_buckets - first)
             run_program(program, arguments)
             expired += arguments.expired
             live += arguments.live
+            local_ports += arguments.local_ports
+        self._local_ports[family] = local_ports
         return expired, live
 
     def close(self) -> None:

@@ -36,11 +36,13 @@ _PLACES = {
         "SHOAL_PROGRAM_ICMP4": "shoal_xdp_icmp",
         "SHOAL_PROGRAM_RELATED4": "shoal_xdp_related",
         "SHOAL_PROGRAM_OPEN4": "shoal_xdp_open",
+        "SHOAL_PROGRAM_ENDPOINT4": "shoal_xdp_endpoint",
     },
     ("balancer_xdp", 6): {
         "SHOAL_PROGRAM_ICMP6": "shoal_xdp_icmp",
         "SHOAL_PROGRAM_RELATED6": "shoal_xdp_related",
         "SHOAL_PROGRAM_OPEN6": "shoal_xdp_open",
+        "SHOAL_PROGRAM_ENDPOINT6": "shoal_xdp_endpoint",
         "SHOAL_PROGRAM_IPV6": "shoal_xdp",
         "SHOAL_PROGRAM_IPV6_LOCAL": "shoal_xdp_local",
     },
@@ -49,12 +51,14 @@ _PLACES = {
         "SHOAL_PROGRAM_RELATED4": "shoal_tc_related",
         "SHOAL_PROGRAM_RELEASE4": "shoal_tc_release",
         "SHOAL_PROGRAM_OPEN4": "shoal_tc_open",
+        "SHOAL_PROGRAM_ENDPOINT4": "shoal_tc_endpoint",
     },
     ("balancer_tc", 6): {
         "SHOAL_PROGRAM_ICMP6": "shoal_tc_icmp",
         "SHOAL_PROGRAM_RELATED6": "shoal_tc_related",
         "SHOAL_PROGRAM_RELEASE6": "shoal_tc_release",
         "SHOAL_PROGRAM_OPEN6": "shoal_tc_open",
+        "SHOAL_PROGRAM_ENDPOINT6": "shoal_tc_endpoint",
         "SHOAL_PROGRAM_IPV6": "shoal_tc",
     },
 }
@@ -70,6 +74,7 @@ _ELEMENTS = {
     "services": "struct service",
     "service_configs": "struct service_config",
     "members": "struct member",
+    "local_pools": "struct local_pool",
     "rings": "__u32",
     "settings": "struct settings",
     "filter": "struct address_filter",
@@ -89,6 +94,7 @@ _DICTIONARIES = {
     "held_chains": ("struct fragment_key", "struct held_chain"),
     "localities": ("struct locality_key", "struct locality"),
     "replica_sets": ("struct locality_key", "struct replicas"),
+    "local_ports": ("struct local_port_key", "struct local_port"),
 }
 _COUNTERS = {
     "destination_counters": "struct destination_counters",

@@ -59,6 +59,7 @@ class Capacity:
             "members": 2 * (self.max_real_servers + LIMITS["SHOAL_MAX_PER_SERVICE"]),
             "rings": RING_PLACES * self.max_virtual_servers,
             "listeners": max(LEAST_LISTENERS, LISTENERS * services),
+            "local_ports": self.max_connections + self.max_connections_ipv6,
             "reverses": 2 * self.max_real_servers,  # by protocol
             "templates": self.max_templates,
         }
