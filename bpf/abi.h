@@ -22,6 +22,7 @@ enum shoal_limit {
 	SHOAL_GRACE_TICKS = 60,		/* a dead entry rests for 1 s, so that no reader of it is left */
 	SHOAL_LIST_ENTRIES = 1024,
 	SHOAL_MAX_MACS = 8,
+	SHOAL_MSS_THAT_FITS = 1,	/* service_config.mss_clamp: what the connection's ways carry */
 	SHOAL_MAX_REPLICAS = 8,		/* destinations of one virtual address under lblcr */
 	SHOAL_HELD_FRAGMENTS = 1024,
 	SHOAL_HELD_SIZE = 2048,		/* of a held fragment's frame, at most */
@@ -322,6 +323,7 @@ struct service_config {
 	__u8 prefix6;
 	__u8 persistence_flags;		/* enum shoal_persistence_flag */
 	__u8 reserved;
+	__u32 mss_clamp;		/* the largest segment that a SYN may announce; 0: any; or SHOAL_MSS_THAT_FITS */
 };
 
 /* lblc and lblcr: which destination a virtual address of a service was given. */

@@ -73,6 +73,21 @@ static __always_inline int make_room(struct __sk_buff *context, const struct enc
 	return !bpf_skb_adjust_room(context, e->overhead, BPF_ADJ_ROOM_MAC, flags);
 }
 
+static __always_inline long load_bytes(struct __sk_buff *context, __u32 offset, void *to, __u32 length)
+{
+	return bpf_skb_load_bytes(context, offset, to, length);
+}
+
+static __always_inline long store_bytes(struct __sk_buff *context, __u32 offset, void *from, __u32 length)
+{
+	return bpf_skb_store_bytes(context, offset, from, length, 0);
+}
+
+static __always_inline long mend_tcp_checksum(struct __sk_buff *context, __u32 offset, __u16 from, __u16 to)
+{
+	return bpf_l4_csum_replace(context, offset, from, to, sizeof(from));
+}
+
 #include "held.h"
 #include "established.h"
 #include "opening.h"
@@ -83,11 +98,6 @@ static __always_inline int make_room(struct __sk_buff *context, const struct enc
 static __always_inline int is_unfinished(const struct __sk_buff *context, const struct packet *packet, __u16 check)
 {
 	return context->gso_size || check == pseudo_header_sum(packet);
-}
-
-static __always_inline long load_bytes(struct __sk_buff *context, __u32 offset, void *to, __u32 length)
-{
-	return bpf_skb_load_bytes(context, offset, to, length);
 }
 
 static __always_inline long cut_frame(struct __sk_buff *context, __u32 length)

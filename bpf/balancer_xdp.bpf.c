@@ -56,6 +56,26 @@ static __always_inline int make_room(struct xdp_md *context, const struct encaps
 	return !bpf_xdp_adjust_head(context, -(int)e->overhead);
 }
 
+static __always_inline long load_bytes(struct xdp_md *context, __u32 offset, void *to, __u32 length)
+{
+	return bpf_xdp_load_bytes(context, offset, to, length);
+}
+
+static __always_inline long store_bytes(struct xdp_md *context, __u32 offset, void *from, __u32 length)
+{
+	return bpf_xdp_store_bytes(context, offset, from, length);
+}
+
+static __always_inline long mend_tcp_checksum(struct xdp_md *context, __u32 offset, __u16 from, __u16 to)
+{
+	__u16 check;
+
+	if (bpf_xdp_load_bytes(context, offset, &check, sizeof(check)))
+		return -1;
+	check = csum_apply(check, csum_delta16(from, to));
+	return bpf_xdp_store_bytes(context, offset, &check, sizeof(check));
+}
+
 /* Only TC can keep a frame, and bring it back. */
 static __always_inline int hold_fragment(struct xdp_md *context)
 {
@@ -77,11 +97,6 @@ static __always_inline int release_first(void)
 static __always_inline int is_unfinished(const struct xdp_md *context, const struct packet *packet, __u16 check)
 {
 	return 0;
-}
-
-static __always_inline long load_bytes(struct xdp_md *context, __u32 offset, void *to, __u32 length)
-{
-	return bpf_xdp_load_bytes(context, offset, to, length);
 }
 
 static __always_inline long cut_frame(struct xdp_md *context, __u32 length)

@@ -8,6 +8,7 @@
 #include "forward_dr.h"
 #include "forward_nat.h"
 #include "forward_tunnel.h"
+#include "mss.h"
 #include "refuse.h"
 #include "quote.h"
 
@@ -53,10 +54,43 @@ static __always_inline enum outcome find_way(SHOAL_CONTEXT *context, struct rout
 	return ask_route(context, route, &way, now, &rewrite->address, &c->client, packet->protocol);
 }
 
+/* A SYN announces no larger segments than the narrower of the connection's ways carries, as far as they are known. */
+static __always_inline void clamp_syn(SHOAL_CONTEXT *context, const struct route *route, const struct packet *packet,
+				      const struct connection *c, const struct destination *destination,
+				      enum direction direction)
+{
+	const struct next_hop *back = direction == FROM_CLIENT ? &c->client_hop : &destination->hop;
+	__u32 mtu = direction == FROM_CLIENT ? c->client_hop_mtu : destination->hop_mtu;
+
+	if (packet->event == TCP_SYN)
+		clamp_mss(context, packet, destination->service, back->ifindex && mtu < route->mtu ? mtu : route->mtu);
+}
+
 /* Nobody is told about an ICMP error, or about a fragment that is not the first (RFC 1122 3.2.2). */
 static __always_inline int turn_down(const struct headers *headers, __u32 service, __u32 reason, __u32 mtu)
 {
 	return headers->ports ? refuse(service, reason, mtu) : (int)drop(service, reason);
+}
+
+static __always_inline void change_addresses(SHOAL_CONTEXT *context, const struct route *route, struct headers *headers,
+					     const struct packet *packet, const struct rewrite *rewrite,
+					     enum direction direction, const struct quote *quote)
+{
+	if (quote) {
+		rewrite_error(headers, quote, packet, rewrite, direction, &route->hop);
+		return;
+	}
+	rewrite_headers(headers, rewrite, direction, &route->hop);
+	if (headers->check)
+		mend_l4_checksum(context, headers, packet, rewrite);
+}
+
+static __always_inline int send_inside(SHOAL_CONTEXT *context, const struct route *route, const struct packet *packet,
+				       const struct destination *destination, __u32 number, int outcome)
+{
+	if (encapsulate(context, packet, route, number))
+		return outcome;
+	return drop(service_of(destination), SHOAL_INTERNAL);
 }
 
 /* quote: of an ICMP error; NULL for any other packet. */
@@ -66,7 +100,6 @@ static __always_inline int forward_with_quote(SHOAL_CONTEXT *context, struct rou
 					      const struct settings *table, const struct quote *quote)
 {
 	__u32 number = c->destination;
-	/* nothing of it is rewritten */
 	int is_whole = direction == FROM_CLIENT && (c->method == SHOAL_DR || c->method == SHOAL_TUNNEL);
 	struct rewrite rewrite = direction == FROM_CLIENT ? rewrite_towards_server(c, destination) :
 							    rewrite_towards_client(c);
@@ -86,20 +119,17 @@ static __always_inline int forward_with_quote(SHOAL_CONTEXT *context, struct rou
 	if (!quote)
 		advance(c, word, packet->event, is_whole ? FROM_CLIENT_ONLY : direction, now, table);
 	count_packet(number, direction, packet->length);
-	if (is_whole) {
-		if (c->method == SHOAL_TUNNEL)
-			return encapsulate(context, packet, route, number) ?
-				       outcome : (int)drop(service_of(destination), SHOAL_INTERNAL);
+	if (is_whole && c->method == SHOAL_TUNNEL) {
+		if (!quote)
+			clamp_syn(context, route, packet, c, destination, direction);
+		return send_inside(context, route, packet, destination, number, outcome);
+	}
+	if (is_whole)
 		pass_to_server(headers, &route->hop);
-		return outcome;
-	}
-	if (quote) {
-		rewrite_error(headers, quote, packet, &rewrite, direction, &route->hop);
-		return outcome;
-	}
-	rewrite_headers(headers, &rewrite, direction, &route->hop);
-	if (headers->check)
-		mend_l4_checksum(context, headers, packet, &rewrite);
+	else
+		change_addresses(context, route, headers, packet, &rewrite, direction, quote);
+	if (!quote)
+		clamp_syn(context, route, packet, c, destination, direction);
 	return outcome;
 }
 

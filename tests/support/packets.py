@@ -12,6 +12,7 @@ IPV4 = struct.Struct("!BBHHHBBH4s4s")
 IPV6 = struct.Struct("!IHBB16s16s")
 FRAGMENT = struct.Struct("!BxHI")
 TCP = struct.Struct("!HHIIBBHHH")
+MSS = struct.Struct("!BBH")
 UDP = struct.Struct("!HHHH")
 ICMP_ECHO = struct.Struct("!BBHHH")
 
@@ -169,9 +170,10 @@ def _l4(packet: Packet, damage: Damage) -> bytes:
     if packet.fragment_offset:
         return packet.payload
     if packet.protocol is Protocol.TCP:
-        offset = 5 if damage.data_offset is None else damage.data_offset
+        options = MSS.pack(2, 4, packet.mss) if packet.mss else b""
+        offset = 5 + len(options) // 4 if damage.data_offset is None else damage.data_offset
         ports = (packet.source_port, packet.destination_port)
-        header = TCP.pack(*ports, 1000, 2000, offset << 4, packet.flags, 65535, 0, 0)
+        header = TCP.pack(*ports, 1000, 2000, offset << 4, packet.flags, 65535, 0, 0) + options
         return _with_checksum(packet, header, position=16, damage=damage)
     if packet.protocol is Protocol.UDP:
         length = UDP.size + len(packet.payload) + damage.udp_length
@@ -312,6 +314,7 @@ def _decode_l4(packet: Packet, l4: bytes) -> tuple[Packet, bool | None]:
             destination_port=destination,
             flags=TcpFlags(flags),
             payload=l4[4 * (offset >> 4) :],
+            mss=_mss(l4[TCP.size : 4 * (offset >> 4)]),
         )
         return whole, checksum(_pseudo_header(packet, len(l4)) + l4) == 0
     if packet.protocol is Protocol.UDP:
@@ -325,3 +328,8 @@ def _decode_l4(packet: Packet, l4: bytes) -> tuple[Packet, bool | None]:
         quote, is_right = _unquoted(l4[ICMP_ECHO.size :], error)
         return replace(packet, quote=quote), is_right and checksum(covered + l4) == 0
     return replace(packet, payload=l4[ICMP_ECHO.size :]), checksum(covered + l4) == 0
+
+
+def _mss(options: bytes) -> int:
+    """What an option MSS that stands first announces; 0 without one."""
+    return MSS.unpack_from(options)[2] if options[:2] == b"\x02\x04" else 0

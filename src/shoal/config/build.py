@@ -135,6 +135,7 @@ def _virtual_server(table: VirtualServerTable) -> VirtualServer:
         method=ForwardingMethod(table.method),
         encap=Encapsulation(table.encap or Encapsulation.IPIP),
         encap_port=table.encap_port or GUE_PORT,
+        mss_clamp=table.mss_clamp,
         persistence=_persistence(table),
         cut_removed=table.on_removal == "reset",
         cut_down=table.on_down == "reset",

@@ -10,7 +10,7 @@ from shoal.config.findings import Findings
 from shoal.config.schema import ClusterTable, Document, PathTable, RouterTable, TablePath
 from shoal.config.server_rules import check_virtual_servers
 from shoal.config.shape import home_of, likely
-from shoal.config.tunnel_rules import check_masquerading, check_tunnels
+from shoal.config.tunnel_rules import check_masquerading, check_mss_clamp, check_tunnels
 from shoal.model import Address, Network
 
 DEAD_INTERVALS = 3
@@ -29,6 +29,7 @@ def check(document: Document, findings: Findings) -> None:
     floating = _check_gateways(document, findings, fixed=fixed)
     check_virtual_servers(document, findings, fixed=fixed, gateways=floating)
     check_tunnels(document, findings)
+    check_mss_clamp(document, findings)
     check_masquerading(document, findings, public=PUBLIC)
 
 

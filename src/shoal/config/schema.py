@@ -171,6 +171,7 @@ AnyMonitorTable = (
 )
 
 
+LEAST_MSS = 536  # RFC 9293 3.7.1
 Encap = Literal["ipip", "gue", "gre"]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
@@ -265,6 +266,14 @@ class VirtualServerTable(Table, kw_only=True):
         Encap | None, Meta(description="of method tunnel: what packets travel in; default ipip")
     ] = None
     encap_port: Annotated[Port | None, Meta(description="UDP port of gue; default 6080")] = None
+    mss_clamp: Annotated[
+        bool | Annotated[int, Meta(ge=LEAST_MSS, le=65495)],
+        Meta(
+            description="lower what a SYN announces as the largest TCP segment: true to what the ways carry, or to "
+            "a number of bytes; under dr and tunnel that concerns what real servers send alone",
+            examples=[True, 1360],
+        ),
+    ] = False
     persistence: Annotated[
         PersistenceTable | None, Meta(description="clients stay with their real server; default: they do not")
     ] = None

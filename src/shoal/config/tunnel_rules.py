@@ -22,6 +22,18 @@ def check_tunnels(document: Document, findings: Findings) -> None:
                 )
 
 
+def check_mss_clamp(document: Document, findings: Findings) -> None:
+    """Only TCP has segments."""
+    for server in document.virtual_servers:
+        if server.mss_clamp and all(text.endswith("/udp") for text in server.listen):
+            findings.report(
+                (*server.at, "mss_clamp"),
+                problem="mss_clamp is about TCP segments, and no listener is of TCP",
+                fix="Remove it.",
+                needs=[(*server.at, "listen")],
+            )
+
+
 def check_masquerading(document: Document, findings: Findings, *, public: str) -> None:
     """Masquerading needs a gateway to be reached by, and another network to go to."""
     for name, path in document.paths.items():

@@ -77,6 +77,7 @@ class Service:
     have none of their own. Under ``dr`` and ``tunnel`` a destination's port is not used: the packet arrives as it was
     sent. ``cut_removed``: connections of destinations that leave the service end at the next packet of the client: TCP
     gets a reset, datagram flows are scheduled anew. ``cut_down``: so do those of destinations that are not available.
+    ``mss_clamp``: the largest TCP segment that a SYN may announce, in bytes; True: what the ways carry.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Service:
     method: ForwardingMethod
     destinations: tuple[Destination, ...]
     scheduler_flags: tuple[str, ...] = ()
+    mss_clamp: bool | int = False
     persistence: Persistence | None = None
     cut_removed: bool = False
     cut_down: bool = False

@@ -177,6 +177,7 @@ class FakeDataplane(Dataplane):
         if not self._ways.fits(packet, key, entry.method):
             return self._drop(entry.service, Drop.PACKET_TOO_BIG)
         self._tally(*key).add(packet.length, inwards=True)
+        packet = self._ways.clamped(packet, key, entry.method)
         if entry.method in (ForwardingMethod.DR, ForwardingMethod.TUNNEL):
             self._step(entry, packet, direction=Direction.INPUT_ONLY)
             return forward(self._ways.onward(packet, key, entry.method))
@@ -191,6 +192,7 @@ class FakeDataplane(Dataplane):
             return self._drop(entry.service, Drop.PACKET_TOO_BIG)
         self._tally(entry.service, entry.real).add(packet.length, inwards=False)
         self._step(entry, packet, direction=Direction.OUTPUT)
+        packet = self._ways.clamped(packet, (entry.service, entry.real), entry.method)
         return forward(towards_client(packet, entry))
 
     def _find(

@@ -11,6 +11,7 @@ IP_HEADER = {4: 20, 6: 40}
 IPV6_FRAGMENT_HEADER = 8
 L4_HEADER = {Protocol.TCP: 20, Protocol.UDP: 8}
 ICMP_HEADER = 8
+MSS_OPTION = 4
 
 
 class TcpFlags(IntFlag):
@@ -59,7 +60,7 @@ class Packet:
 
     ``ttl`` is the hop limit under IPv6. ``fragment_offset`` is in bytes, a multiple of 8. ``identification`` is the
     same in all fragments of a datagram, and is 0 in what is no fragment. ``outer`` is around the packet; ``length``
-    does not count it.
+    does not count it. ``mss`` is the maximum segment size that a TCP option announces; 0: none does.
     """
 
     source: Address
@@ -75,6 +76,7 @@ class Packet:
     outer: Outer | None = None
     identification: int = 0
     quote: Quote | None = None
+    mss: int = 0
 
     @property
     def length(self) -> int:
@@ -90,7 +92,7 @@ class Packet:
         if self.quote is not None:
             return header + ICMP_HEADER + self.quote.packet.length - self.quote.cut
         header += ICMP_HEADER if self.protocol is None else L4_HEADER[self.protocol]
-        return header + len(self.payload)
+        return header + (MSS_OPTION if self.mss else 0) + len(self.payload)
 
     @property
     def event(self) -> TcpEvent | None:

@@ -114,6 +114,7 @@ def changes(new: Service, old: Service | None) -> tuple[str, ...]:
         ("method", str(new.method), str(old.method)),
         ("connections of removed real servers", _shown_cut(new.cut_removed), _shown_cut(old.cut_removed)),
         ("connections of real servers that are down", _shown_cut(new.cut_down), _shown_cut(old.cut_down)),
+        ("MSS clamp", _shown_clamp(new.mss_clamp), _shown_clamp(old.mss_clamp)),
         ("persistence", _shown_persistence(new.persistence), _shown_persistence(old.persistence)),
     )
     said += [f"{setting} {before} -> {after}" for setting, after, before in settings if before != after]
@@ -126,6 +127,12 @@ def _shown_flags(service: Service) -> str:
 
 def _shown_cut(is_cut: bool) -> str:
     return "reset" if is_cut else "kept"
+
+
+def _shown_clamp(clamp: bool | int) -> str:
+    if clamp is True:
+        return "what fits"
+    return f"{clamp} bytes" if clamp else "none"
 
 
 def _shown_persistence(persistence: Persistence | None) -> str:

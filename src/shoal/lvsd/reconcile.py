@@ -54,6 +54,7 @@ def _service(
         scheduler=virtual_server.scheduler,
         scheduler_flags=virtual_server.scheduler_flags,
         method=virtual_server.method,
+        mss_clamp=virtual_server.mss_clamp,
         persistence=virtual_server.persistence,
         cut_removed=virtual_server.cut_removed,
         cut_down=virtual_server.cut_down,

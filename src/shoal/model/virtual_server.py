@@ -120,6 +120,7 @@ class VirtualServer:
     ``method``, ``encap`` and ``encap_port`` (the UDP port of gue) are those of the real servers that have none of
     their own; the last two count under method tunnel.
     ``cut_removed``, ``cut_down``: connections of real servers that are removed, or down, are ended rather than kept.
+    ``mss_clamp``: the largest TCP segment that a SYN may announce, in bytes; True: what the ways carry, False: any.
     """
 
     name: str
@@ -131,6 +132,7 @@ class VirtualServer:
     scheduler_flags: tuple[str, ...] = ()
     encap: Encapsulation = Encapsulation.IPIP
     encap_port: int = GUE_PORT
+    mss_clamp: bool | int = False
     persistence: Persistence | None = None
     cut_removed: bool = False
     cut_down: bool = False

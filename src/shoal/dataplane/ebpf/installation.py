@@ -266,6 +266,7 @@ class Installation:
         config.scheduler_name = SCHEDULER_NAMES.index(service.scheduler)
         config.flags = flag_bits(service.scheduler_flags) | threshold_bits(service) | cut_bits(service)
         write_persistence(config, service.persistence)
+        config.mss_clamp = int(service.mss_clamp)
         config.total_weight = sum(shares)
         config.members, config.n_members = members, len(numbers)
         config.ring, config.n_ring = ring_begin, len(ring)

@@ -25,7 +25,7 @@ METHOD_NUMBERS = {
 METHOD_OF = {number: method for method, number in METHOD_NUMBERS.items()}
 AVAILABLE = DESTINATION_FLAGS["SHOAL_AVAILABLE"]
 
-_CONFIG = ("members", "n_members", "scheduler_name", "flags", "method", *FIELDS)
+_CONFIG = ("members", "n_members", "scheduler_name", "flags", "method", *FIELDS, "mss_clamp")
 _MEMBER = row_format("struct member", ("destination", "weight"))
 _DESTINATION = row_format("struct destination", ("address", "port", "flags", "method"))
 _KEY_SIZE = ffi.sizeof("struct listener_key")
@@ -123,7 +123,7 @@ class Reader:
     def _decode(
         self, name: str, *, config: tuple[int, ...], members: bytes, listeners: tuple[Listener, ...]
     ) -> _Seen:
-        _, _, scheduler_name, bits, method, *persistence = config
+        _, _, scheduler_name, bits, method, *persistence, mss_clamp = config
         scheduler, usual = SCHEDULER_NAMES[scheduler_name], METHOD_OF[method]
         shown = [
             (number, weight, self._destinations.row(number, _DESTINATION))
@@ -146,6 +146,7 @@ class Reader:
             persistence=read_persistence(tuple(persistence)),
             cut_removed=bool(bits & CUT_REMOVED),
             cut_down=bool(bits & CUT_DOWN),
+            mss_clamp={0: False, 1: True}.get(mss_clamp, mss_clamp),
             destinations=tuple(
                 _destination(row, weight=weight, usual=usual, tunnel=tunnels.get(number), thresholds=each)
                 for (number, weight, row), each in zip(shown, each_limits, strict=True)
