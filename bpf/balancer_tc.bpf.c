@@ -22,6 +22,7 @@ static __always_inline __u32 ingress_interface(const struct __sk_buff *context)
 #include "next_hop.h"
 #include "forward_nat.h"
 
+#define VLAN_NUMBER 0xfff	/* IEEE 802.1Q: 0 is no VLAN, but a priority alone */
 #define DEEPEST_HEADERS (sizeof(struct ethhdr) + 60 + sizeof(struct tcphdr))
 
 static __always_inline __u32 frame_length(const struct __sk_buff *context)
@@ -166,6 +167,12 @@ static __always_inline int enters(struct __sk_buff *context)
 {
 	if (context->pkt_type == PACKET_OTHERHOST)
 		return 0;	/* seen only because the NIC is in promiscuous mode */
+	if (context->vlan_present) {
+		/* the tag is beside the frame, and would leave with it */
+		if (context->vlan_tci & VLAN_NUMBER)
+			return 0;	/* comes again on the VLAN's own device */
+		bpf_skb_vlan_pop(context);
+	}
 	gather(context, DEEPEST_HEADERS);
 	if (is_of_ethertype(context, bpf_htons(ETH_P_IPV6))) {
 		bpf_tail_call(context, &programs_tc, SHOAL_PROGRAM_IPV6);
