@@ -51,7 +51,7 @@ static long sweep_held(__u32 i, const __u32 *now)
 
 	if (!held)
 		return 1;
-	if (READ_ONCE(held->state) != SHOAL_HELD_WAITING || *now - READ_ONCE(held->tick) < SHOAL_HELD_TICKS)
+	if (READ_ONCE(held->state) != SHOAL_HELD_WAITING || !passed(READ_ONCE(held->tick) + SHOAL_HELD_TICKS, *now))
 		return 0;
 	if (__sync_val_compare_and_swap(&held->state, SHOAL_HELD_WAITING, SHOAL_HELD_FREE) == SHOAL_HELD_WAITING)
 		drop(NO_SERVICE, SHOAL_FRAGMENT_WITHOUT_FIRST);

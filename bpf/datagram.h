@@ -9,7 +9,7 @@ static __always_inline int recall_ports(struct scratch *scratch, __u32 now)
 {
 	struct fragment_ports *ports = bpf_map_lookup_elem(&fragments, &scratch->datagram);
 
-	if (!ports || now - READ_ONCE(ports->tick) >= SHOAL_FRAGMENT_TICKS)
+	if (!ports || passed(READ_ONCE(ports->tick) + SHOAL_FRAGMENT_TICKS, now))
 		return 0;
 	WRITE_ONCE(ports->tick, now);
 	scratch->packet.source_port = ports->source;

@@ -134,7 +134,7 @@ __noinline __u32 release_one(struct __sk_buff *context, __u32 place)
 		return 0;
 	}
 	__u32 next = held->next;
-	if (now_in_ticks() - held->tick >= SHOAL_HELD_TICKS || !send_around(context, held))
+	if (passed(held->tick + SHOAL_HELD_TICKS, now_in_ticks()) || !send_around(context, held))
 		drop(NO_SERVICE, SHOAL_FRAGMENT_WITHOUT_FIRST);
 	set_held_state(held, SHOAL_HELD_FREE);
 	return next;

@@ -55,7 +55,7 @@ def asked(lab: ContractLab) -> Flow:
 def outcomes(lab: ContractLab, packets: list[Packet]) -> list[Packet]:
     """All that is forwarded, at once or after waiting, by its place in the datagram."""
     sent = [lab.send(packet) for packet in packets]
-    assert {verdict.action for verdict in sent} <= {Action.FORWARD, Action.HOLD}
+    assert {verdict.action for verdict in sent} <= {Action.FORWARD, Action.HOLD}, sent
     found = [verdict.packet for verdict in (*sent, *lab.released()) if verdict.packet is not None]
     return sorted(found, key=lambda packet: packet.fragment_offset)
 

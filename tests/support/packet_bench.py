@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import socket
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.dataplane.base import Drop, PutService, Service
-from shoal.dataplane.ebpf.abi import INTERFACE_FLAGS, STATES, TICK_SECONDS, ffi
+from shoal.dataplane.ebpf.abi import INTERFACE_FLAGS, LIMITS, STATES, TICK_SECONDS, ffi
 from shoal.dataplane.ebpf.backend import EbpfDataplane, find_interfaces
 from shoal.dataplane.ebpf.libbpf import run_packet
 from shoal.dataplane.ebpf.tables import Table
@@ -32,6 +33,7 @@ _VERDICTS = {
 _numbers = itertools.count()
 MAX_TEMPLATES = 64
 ETH_P_ALL = 3
+TICK_SHIFT = LIMITS["SHOAL_TICK_SHIFT"]
 NEIGHBOUR_MAC = "02:00:00:00:0f:fe"
 
 
@@ -54,6 +56,7 @@ class PacketBench:
             self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
             self._wire.bind(("lo", ETH_P_ALL))
         self.released: list[tuple[str, bytes, Drop | None]] = []
+        self._holds, self._held_since = False, 0
         flags = self.dataplane._loaded.dictionary("interfaces")
         way_out = ffi.new("__u32 *", INTERFACE_FLAGS["SHOAL_XDP_TARGET"])
         flags.put(ffi.new("__u32 *", self.interface.index), way_out)
@@ -98,6 +101,10 @@ class PacketBench:
         What the program sends around comes in again: the first of that is meant, the rest is in ``released``.
         """
         program = program or self.program
+        if self._holds:  # they wait for the bench's time, not for a busy machine's
+            now = time.monotonic_ns() >> TICK_SHIFT
+            self._age_held(self._held_since - now)
+            self._held_since = now
         before = self._drops()
         with inside(self.namespace):
             code, after = run_packet(self.dataplane._loaded.program(program), frame)
@@ -109,6 +116,8 @@ class PacketBench:
             self.released += [self.send(each, program=program) for each in around[1:]]
             return found
         if verdict == DROP and not grown:
+            if not self._holds:
+                self._holds, self._held_since = True, time.monotonic_ns() >> TICK_SHIFT
             return HOLD, frame, None
         if verdict == SEND and grown:
             verdict = ANSWER
@@ -150,13 +159,16 @@ class PacketBench:
         for key, value in list(templates.items()):
             value.expires = value.expires - ticks & 0xFFFFFFFF
             templates.put(key, value)
-        held = self.dataplane._loaded.table("held_fragments")
-        for place in held:
-            place.tick = place.tick - ticks & 0xFFFFFFFF
+        self._age_held(ticks)
         told = self.dataplane._loaded.dictionary("fragments")
         for key, ports in list(told.items()):
             ports.tick = ports.tick - ticks & 0xFFFFFFFF
             told.put(key, ports)
+
+    def _age_held(self, ticks: int) -> None:
+        """Let time pass for the fragments that wait."""
+        for place in self.dataplane._loaded.table("held_fragments"):
+            place.tick = place.tick + -ticks & 0xFFFFFFFF
 
     def connection_tables(self) -> list[Table]:
         """Those of both families, or of IPv4 alone while IPv6 is not in use."""
@@ -167,6 +179,7 @@ class PacketBench:
         """As if it had just been loaded: empty tables, no services. Far quicker than loading."""
         self.family = 4
         self.released.clear()
+        self._holds = False
         loaded = self.dataplane._loaded
         for table in self.connection_tables():
             table.clear()
