@@ -112,6 +112,8 @@ enum shoal_destination_flag {
 	SHOAL_AVAILABLE = 1,
 	SHOAL_TAKES_PERSISTENT = 2,	/* templates send it new connections */
 	SHOAL_CUT = 4,			/* its connections are ended: TCP is reset, the rest scheduled anew */
+	SHOAL_DRAINING = 8,		/* as the operator wished; for reading back */
+	SHOAL_CUT_WISHED = 16,		/* so was the cut; for reading back */
 };
 
 enum shoal_interface_flag {

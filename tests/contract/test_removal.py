@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from shoal.dataplane.base import Destination, Drop, Service
+from shoal.model import Persistence
 from support.flows import ACK, DNS, FIN, HTTP, RST, SYN, ContractLab, real, service
 
 FIRST, SECOND = real(21), real(22)
@@ -127,4 +128,42 @@ def test_what_becomes_of_connections_is_read_back(lab: ContractLab, removed, is_
     wanted = cutting(FIRST, cut_removed=removed, cut_down=is_down)
     lab.put(wanted)
     assert set(lab.installed().services["www"].listeners) == set(BOTH)
+    assert replace(lab.installed().services["www"], listeners=BOTH) == wanted
+
+
+# -- draining, which the operator asks for
+
+
+def draining(destination: Destination, *, cut: bool = False) -> Destination:
+    return replace(destination, weight=0, draining=True, cut=cut)
+
+
+def test_a_draining_real_server_gets_nothing_new_even_of_persistent_clients(lab: ContractLab):
+    sticky = Persistence()
+    lab.put(replace(cutting(FIRST, SECOND), persistence=sticky))
+    flow = lab.flow(0)
+    assert flow.established() == FIRST.endpoint
+    lab.put(replace(cutting(draining(FIRST), SECOND), persistence=sticky))
+    assert lab.flow(1).reached(SYN) == SECOND.endpoint
+    assert flow.reached(ACK) == FIRST.endpoint
+
+
+def test_a_cut_ends_the_connections_of_a_draining_real_server(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND))
+    flow, datagrams = lab.flow(0), lab.flow(2, DNS)
+    assert flow.established() == FIRST.endpoint
+    lab.put(cutting(draining(FIRST, cut=True), SECOND))
+    assert flow.send(ACK).reason is Drop.REMOVED
+    assert datagrams.reached() == SECOND.endpoint
+    lab.advance(11)
+    assert lab.gauges(FIRST) == (0, 0)
+    lab.put(cutting(FIRST, SECOND))
+    assert {lab.flow(number).reached(SYN) for number in (3, 4)} == {FIRST.endpoint, SECOND.endpoint}
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("cut_down", [False, True])
+def test_draining_is_read_back(lab: ContractLab, cut, cut_down):
+    wanted = cutting(draining(down(FIRST), cut=cut), SECOND, cut_down=cut_down)
+    lab.put(wanted)
     assert replace(lab.installed().services["www"], listeners=BOTH) == wanted

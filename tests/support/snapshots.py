@@ -7,6 +7,7 @@ from shoal.errors import NotFoundError
 from shoal.ipc.messages import PeerView, RoleReport, TargetHealth
 from shoal.lvsd import view
 from shoal.lvsd.journal import Entry
+from shoal.lvsd.orders import DrainOrder, DrainView, UndrainOrder
 from support.clusters import TWO_ROUTERS, cluster
 from support.memory_dataplane import CONNECTION, TEMPLATE, MemoryDataplane
 
@@ -127,6 +128,18 @@ class ShownLvsd:
         if to not in ("", "lb2"):
             raise NotFoundError(problem=f"there is no router {to!r}", where="to", fix="one of: lb1, lb2")
         return view.FailoverView(accepted=True)
+
+    async def drain(self, order: DrainOrder) -> DrainView:
+        """Said yes to."""
+        self.asked.append(
+            f"drain {order.real_server} {order.state} deadline={order.deadline:g} cut={order.cut}"
+        )
+        return DrainView(virtual_server="www", real_server=order.real_server, state=order.state)
+
+    async def undrain(self, order: UndrainOrder) -> DrainView:
+        """Said yes to."""
+        self.asked.append(f"undrain {order.real_server}")
+        return DrainView(virtual_server="www", real_server=order.real_server, state="in")
 
     async def reload(self) -> view.ReloadView:
         """Another serial."""

@@ -109,6 +109,21 @@ def test_what_persistence_remembers_is_shown(tmp_path: Path, lvsd: ShownLvsd) ->
     assert lvsd.asked == ["templates limit=100"]
 
 
+def test_a_drain_is_ordered_with_its_deadline(tmp_path: Path, lvsd: ShownLvsd) -> None:
+    told = shoal(tmp_path, "drain", "www", "10.0.1.21:80", "--deadline", "5m", "--cut")
+    assert lines(told) == ["10.0.1.21:80 of www drains; `shoal servers` shows what is left"]
+    told = shoal(tmp_path, "drain", "www", "10.0.1.21:80", "--maintenance")
+    assert lines(told) == ["10.0.1.21:80 of www is in maintenance; `shoal servers` shows what is left"]
+    assert lines(shoal(tmp_path, "undrain", "www", "10.0.1.21:80")) == [
+        "10.0.1.21:80 of www gets new connections again"
+    ]
+    assert lvsd.asked == [
+        "drain 10.0.1.21:80 drain deadline=300 cut=True",
+        "drain 10.0.1.21:80 maintenance deadline=0 cut=False",
+        "undrain 10.0.1.21:80",
+    ]
+
+
 def test_events_are_shown_with_their_causes(tmp_path: Path, lvsd: ShownLvsd) -> None:
     assert lines(shoal(tmp_path, "events")) == [
         "   41 01-15 07:58:30.000 router.active epoch=3: lb2 resigned",
@@ -252,6 +267,8 @@ def test_help_fits_80_columns_and_names_every_command() -> None:
         "servers",
         "connections",
         "events",
+        "drain",
+        "undrain",
         "failover",
         "reload",
         "lab",

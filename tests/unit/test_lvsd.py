@@ -20,7 +20,9 @@ from shoal.ipc.messages import (
     RoleReport,
     TargetHealth,
 )
-from shoal.lvsd.shell import Lvsd, Settings
+from shoal.lvsd.opening import Settings
+from shoal.lvsd.orders import DrainOrder, UndrainOrder
+from shoal.lvsd.shell import Lvsd
 from shoal.model import Cluster
 from shoal.system.channel import Channel
 from shoal.system.places import Places
@@ -122,6 +124,36 @@ def test_services_are_installed_at_once_and_wait_for_health(tmp_path: Path) -> N
             await until(lambda: bench.dataplane.calls == ["PutService www"])
 
     asyncio.run(story())
+
+
+def test_a_drain_reaches_the_dataplane_and_the_journal_and_outlives_the_process(tmp_path: Path) -> None:
+    first = {"virtual_server": "www", "real_server": "10.0.1.21:80"}
+
+    def drains(bench: Bench) -> list[tuple[bool, bool]]:
+        www = bench.dataplane.services.get("www")
+        return [] if www is None else [(each.draining, each.cut) for each in www.destinations]
+
+    async def order() -> None:
+        async with running(Bench(tmp_path)) as bench:
+            await bench.lvsd.drain(DrainOrder(**first, deadline=0.05, cut=True))
+            await until(lambda: drains(bench) == [(True, False), (False, False)])
+            await until(lambda: drains(bench) == [(True, True), (False, False)])
+
+            async def told() -> bool:
+                return "real_server.drain_deadline" in await bench.events()
+
+            await until(told)
+
+    async def take_back() -> None:
+        async with running(Bench(tmp_path)) as bench:
+            await until(lambda: drains(bench) == [(True, True), (False, False)])
+            ((www,),) = ((await bench.lvsd.servers()).virtual_servers,)
+            assert [each.state for each in www.real_servers] == ["drain", "in"]
+            await bench.lvsd.undrain(UndrainOrder(**first))
+            await until(lambda: drains(bench) == [(False, False), (False, False)])
+
+    asyncio.run(order())
+    asyncio.run(take_back())
 
 
 def test_health_takes_effect_within_20_ms(tmp_path: Path) -> None:

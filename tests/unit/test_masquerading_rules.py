@@ -9,7 +9,8 @@ import pytest
 
 from shoal.errors import ShoalError, UnavailableError
 from shoal.lvsd.masquerading import rules
-from shoal.lvsd.shell import Lvsd, Settings
+from shoal.lvsd.opening import Settings
+from shoal.lvsd.shell import Lvsd
 from shoal.system.nftables import OwnTable
 from shoal.system.places import Places
 from support.clusters import ONE_ROUTER, TWO_ROUTERS, cluster

@@ -221,6 +221,15 @@ def test_changes_of_thresholds_are_told():
     )
 
 
+def test_draining_and_cuts_are_told():
+    draining = replace(destination(21), draining=True, weight=0)
+    drained = replace(WWW, destinations=(draining, destination(22)))
+    assert changes(drained, WWW) == ("weight of 10.0.1.21:80 1 -> 0", "10.0.1.21:80 draining")
+    cut = replace(WWW, destinations=(replace(draining, cut=True), destination(22)))
+    assert changes(cut, drained) == ("connections of 10.0.1.21:80 cut",)
+    assert changes(WWW, drained) == ("weight of 10.0.1.21:80 0 -> 1", "10.0.1.21:80 no longer draining")
+
+
 def test_changes_of_what_becomes_of_connections_are_told():
     assert changes(replace(WWW, cut_removed=True, cut_down=True), WWW) == (
         "connections of removed real servers kept -> reset",

@@ -9,8 +9,8 @@ from pathlib import Path
 from shoal.api.server import serve
 from shoal.errors import ShoalError
 from shoal.lvsd.masquerading import TABLE
-from shoal.lvsd.opening import dataplane_opener
-from shoal.lvsd.shell import Lvsd, Settings
+from shoal.lvsd.opening import Settings, dataplane_opener
+from shoal.lvsd.shell import Lvsd
 from shoal.system.nftables import OwnTable
 from shoal.system.places import Places
 from shoal.system.process import ProcessLock, set_process_name

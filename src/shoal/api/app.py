@@ -6,6 +6,10 @@ GET  /v1/connections?limit=                some of the connections held
 GET  /v1/templates?limit=                  some of the persistence templates in force
 GET  /v1/events?after=&limit=&wait=        the journal; waits up to ``wait`` seconds for news
 POST /v1/failover {"to": "lb2"}            hand the floating addresses over (to any peer when ``to`` is empty)
+POST /v1/drain {"virtual_server", "real_server", "state", "deadline", "cut"}
+                                           let a real server drain, or put it into maintenance
+POST /v1/undrain {"virtual_server", "real_server"}
+                                           let it have new connections again
 POST /v1/reload                            put the configuration file in force
 
 An error is ``{"problem", "where", "fix"}`` with the HTTP status of its class. Unknown fields are errors.
@@ -23,6 +27,7 @@ from starlette.routing import Route
 
 from shoal.errors import ConfigError, ConfigErrors, ShoalError
 from shoal.lvsd import view
+from shoal.lvsd.orders import DrainOrder, DrainView, UndrainOrder
 
 LARGEST_BODY = 64 * 1024
 LONGEST_WAIT = 60
@@ -48,6 +53,12 @@ class View(Protocol):
 
     async def failover(self, *, to: str) -> view.FailoverView:
         """Begin a hand-over."""
+
+    async def drain(self, order: DrainOrder) -> DrainView:
+        """Let a real server drain."""
+
+    async def undrain(self, order: UndrainOrder) -> DrainView:
+        """Let it have new connections again."""
 
     async def reload(self) -> view.ReloadView:
         """Put the configuration file in force."""
@@ -118,6 +129,14 @@ def create_app(lvsd: View) -> Starlette:
         body = await _body(request, FailoverBody)
         return _json(await lvsd.failover(to=body.to))
 
+    async def drain(request: Request) -> Response:
+        _query(request, Nothing)
+        return _json(await lvsd.drain(await _body(request, DrainOrder)))
+
+    async def undrain(request: Request) -> Response:
+        _query(request, Nothing)
+        return _json(await lvsd.undrain(await _body(request, UndrainOrder)))
+
     async def reload(request: Request) -> Response:
         _query(request, Nothing)
         await _body(request, Nothing)
@@ -131,7 +150,9 @@ def create_app(lvsd: View) -> Starlette:
         "events": events,
     }
     routes = [Route(f"/v1/{name}", endpoint, methods=["GET"]) for name, endpoint in reads.items()]
-    routes += [Route(f"/v1/{call.__name__}", call, methods=["POST"]) for call in (failover, reload)]
+    routes += [
+        Route(f"/v1/{call.__name__}", call, methods=["POST"]) for call in (failover, drain, undrain, reload)
+    ]
     return Starlette(routes=routes, exception_handlers={ShoalError: _refused, HTTPException: _not_served})
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shoal.cli import realserver
+from shoal.cli.duration import seconds
 from shoal.errors import ConfigErrors, ShoalError, UnavailableError
 from shoal.system.places import Places
 
@@ -162,6 +163,46 @@ def events(
     while follow:
         answer = client.get("events", after=answer["next"], wait=FOLLOW_WAIT)
         _show_events(answer["events"], as_json=as_json)
+
+
+@app.command(epilog="Example: shoal drain www 10.0.1.21:80 --deadline 5m --cut")
+def drain(
+    virtual: Annotated[str, typer.Argument(help="The virtual server.", metavar="VIRTUAL")],
+    real: Annotated[str, typer.Argument(help="Its real server: name or ADDRESS:PORT.", metavar="REAL")],
+    run_dir: RunDir = _DEFAULT.run,
+    deadline: Annotated[
+        str, typer.Option(help="When it should be over, such as 90s, 5m or 2h.", metavar="TIME")
+    ] = "",
+    cut: Annotated[bool, typer.Option("--cut", help="End what is left at the deadline.")] = False,
+    maintenance: Annotated[
+        bool, typer.Option("--maintenance", help="End all of its connections now.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Give a real server no new connections; the journal says when it has none left."""
+    order: dict[str, Any] = {"virtual_server": virtual, "real_server": real, "cut": cut}
+    order |= {"deadline": seconds(deadline), "state": "maintenance" if maintenance else "drain"}
+    answer = _client(run_dir).post("drain", **order)
+    if as_json:
+        _print_json(answer)
+        return
+    what = "is in maintenance" if maintenance else "drains"
+    print(f"{answer['real_server']} of {virtual} {what}; `shoal servers` shows what is left")
+
+
+@app.command(epilog="Example: shoal undrain www 10.0.1.21:80")
+def undrain(
+    virtual: Annotated[str, typer.Argument(help="The virtual server.", metavar="VIRTUAL")],
+    real: Annotated[str, typer.Argument(help="Its real server: name or ADDRESS:PORT.", metavar="REAL")],
+    run_dir: RunDir = _DEFAULT.run,
+    as_json: Json = False,
+) -> None:
+    """Give a real server new connections again."""
+    answer = _client(run_dir).post("undrain", virtual_server=virtual, real_server=real)
+    if as_json:
+        _print_json(answer)
+        return
+    print(f"{answer['real_server']} of {virtual} gets new connections again")
 
 
 @app.command(epilog="Example: shoal failover --to lb2")

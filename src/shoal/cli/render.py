@@ -98,6 +98,9 @@ def _real_servers(real_servers: Iterable[Mapping[str, Any]], *, now: float, meth
         counts = (
             short(each[name]) for name in ("active", "inactive", "connections", "bytes_in", "bytes_out")
         )
+        state = each["state"]
+        if state != "in":
+            health.append(f" {state}", style="yellow")
         name = _real_name(each) if each["method"] == method else f"{_real_name(each)} {each['method']}"
         table.add_row(Padding(Text(name), (0, 0, 0, 2)), health, str(each["weight"]), *counts)
     return table

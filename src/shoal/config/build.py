@@ -22,6 +22,7 @@ from shoal.config.server_rules import real_servers
 from shoal.model import (
     GUE_PORT,
     AddressGroup,
+    AdminState,
     Cluster,
     Encapsulation,
     FloatingAddress,
@@ -149,6 +150,7 @@ def _virtual_server(table: VirtualServerTable) -> VirtualServer:
                 method=ForwardingMethod(each.method) if each.method else None,
                 encap=Encapsulation(each.encap) if each.encap else None,
                 encap_port=each.encap_port,
+                state=AdminState(each.state),
                 upper_threshold=each.upper_threshold,
                 lower_threshold=each.lower_threshold,
             )

@@ -191,6 +191,10 @@ class RealServerTable(Table, kw_only=True):
     encap_port: Annotated[Port | None, Meta(description="UDP port of gue; default: the virtual server's")] = (
         None
     )
+    state: Annotated[
+        Literal["in", "drain", "maintenance"],
+        Meta(description="drain: no new connections at all; maintenance: and those that it has are ended"),
+    ] = "in"
     upper_threshold: Annotated[
         int,
         Meta(ge=0, le=2**32 - 1, description="connections from which on it gets no new ones; 0: no limit"),

@@ -36,6 +36,7 @@ class Destination:
     UDP port, count under method tunnel alone. With ``upper_threshold``
     connections it is overloaded, and schedulers pass over it until it has fewer than ``lower_threshold``, or than three
     quarters of the upper one if that is 0. Persistence goes first: it does not look at thresholds.
+    ``draining``: nor does it send any new connection here. ``cut``: its connections end at the client's next packet.
     """
 
     address: Address
@@ -47,6 +48,8 @@ class Destination:
     encap_port: int = GUE_PORT
     upper_threshold: int = 0
     lower_threshold: int = 0
+    draining: bool = False
+    cut: bool = False
 
     @property
     def endpoint(self) -> tuple[Address, int]:

@@ -182,6 +182,10 @@ def _changes_of(new: Destination, old: Destination) -> list[str]:
         said.append(f"weight of {_shown(new)} {old.weight} -> {new.weight}")
     if new.available != old.available:
         said.append(f"{_shown(new)} {'up' if new.available else 'down'}")
+    if new.draining != old.draining:
+        said.append(f"{_shown(new)} {'draining' if new.draining else 'no longer draining'}")
+    if new.cut and not old.cut:
+        said.append(f"connections of {_shown(new)} cut")
     if (new_limits := _shown_thresholds(new)) != (limits := _shown_thresholds(old)):
         said.append(f"thresholds of {_shown(new)} {limits} -> {new_limits}")
     return said

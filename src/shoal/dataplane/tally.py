@@ -63,7 +63,7 @@ class Tally:
         """Count for this destination, as it is configured now; other thresholds hold at once."""
         before, self.destination, self.is_listed = self.destination, destination, True
         self.method = service.method_of(destination)
-        self.is_cut = service.cut_down and not destination.available
+        self.is_cut = destination.cut or (service.cut_down and not destination.available)
         thresholds = destination.upper_threshold, destination.lower_threshold
         if before is None or thresholds != (before.upper_threshold, before.lower_threshold):
             self.overloaded = 0 < thresholds[0] <= self.active + self.inactive
@@ -102,6 +102,7 @@ class Tally:
         if (
             each is None
             or self.is_cut
+            or each.draining
             or not each.available
             or (each.weight == 0 and persistence.expire_quiescent)
         ):

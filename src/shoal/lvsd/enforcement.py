@@ -10,7 +10,8 @@ from shoal.dataplane.base import Attachment, Counters, Dataplane, DataplaneState
 from shoal.dataplane.plan import plan
 from shoal.errors import ShoalError
 from shoal.ipc.messages import Record
-from shoal.lvsd.reconcile import TargetKey, desired
+from shoal.lvsd import view
+from shoal.lvsd.reconcile import TargetKey, desired, target_key
 from shoal.model import Cluster, Health
 
 
@@ -31,11 +32,17 @@ class Observation:
     counters: Counters
 
 
-def enforce(dataplane: Dataplane, *, cluster: Cluster, health: Mapping[TargetKey, Health]) -> Outcome:
+def enforce(
+    dataplane: Dataplane,
+    *,
+    cluster: Cluster,
+    health: Mapping[TargetKey, Health],
+    drains: Mapping[TargetKey, bool] | None = None,
+) -> Outcome:
     """Compare and apply, step by step, so that one virtual server that is refused holds up no other."""
     try:
         actual = dataplane.actual()
-        steps = plan(desired(cluster, health=health, actual=actual), actual)
+        steps = plan(desired(cluster, health=health, actual=actual, drains=drains), actual)
     except ShoalError as error:
         return Outcome(failures=(error,))
     done: list[Step] = []
@@ -55,6 +62,30 @@ def observe(dataplane: Dataplane) -> Observation:
     return Observation(
         attachments=dataplane.attachments(), installed=dataplane.actual(), counters=dataplane.counters()
     )
+
+
+def flows_left(dataplane: Dataplane, cluster: Cluster) -> dict[TargetKey, int]:
+    """Connections of every real server right now."""
+    counters = dataplane.counters().services
+    return {
+        target_key(virtual_server, each): found.active + found.inactive
+        for virtual_server in cluster.virtual_servers
+        if virtual_server.name in counters
+        for each in virtual_server.real_servers
+        if (found := counters[virtual_server.name].destinations.get((each.address, each.port))) is not None
+    }
+
+
+def list_connections(dataplane: Dataplane, *, limit: int) -> view.ConnectionsView:
+    """Some of the connections held."""
+    entries = tuple(map(view.connection, dataplane.connections(limit=limit)))
+    counters = dataplane.counters()
+    return view.ConnectionsView(connections=entries, held=counters.held, limit=counters.limit)
+
+
+def list_templates(dataplane: Dataplane, *, limit: int) -> view.TemplatesView:
+    """Some of the persistence templates in force."""
+    return view.TemplatesView(templates=tuple(map(view.template, dataplane.templates(limit=limit))))
 
 
 def step_record(step: Step, *, at: float) -> Record:

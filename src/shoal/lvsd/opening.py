@@ -1,10 +1,24 @@
-"""Which dataplane ``lvsd`` opens, and what it is opened with."""
+"""What ``lvsd`` is started with, which dataplane it opens, and with what."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from shoal.dataplane.base import Dataplane
 from shoal.model import Cluster
 from shoal.system.places import Places
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """``config`` is the file to read, ``source`` the operator's own, ``supervisor`` the parent's pid or 0."""
+
+    config: Path
+    source: Path
+    router: str
+    places: Places
+    supervisor: int = 0
+
 
 OpenDataplane = Callable[[Cluster, str, Places], Dataplane]
 

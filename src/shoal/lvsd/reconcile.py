@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from shoal.dataplane.base import DataplaneState, Destination, Service
 from shoal.ipc.messages import TargetHealth
-from shoal.model import Address, Cluster, Health, RealServer, VirtualServer
+from shoal.model import Address, AdminState, Cluster, Health, RealServer, VirtualServer
 
 TargetKey = tuple[str, str]
 """Name of a virtual server, and the endpoint (``address:port``) of one of its real servers."""
@@ -26,21 +26,46 @@ def health_by_target(targets: Iterable[TargetHealth]) -> dict[TargetKey, TargetH
 
 
 def desired(
-    cluster: Cluster, *, health: Mapping[TargetKey, Health], actual: DataplaneState
+    cluster: Cluster,
+    *,
+    health: Mapping[TargetKey, Health],
+    actual: DataplaneState,
+    drains: Mapping[TargetKey, bool] | None = None,
 ) -> DataplaneState:
-    """The state that the dataplane should have, for ``shoal.dataplane.plan`` to compare with ``actual``."""
+    """The state that the dataplane should have, for ``shoal.dataplane.plan`` to compare with ``actual``.
+
+    ``drains`` are the real servers that the operator drains, and whether their connections are cut.
+    """
     return DataplaneState(
         services={
             virtual_server.name: _service(
-                virtual_server, health=health, installed=actual.services.get(virtual_server.name)
+                virtual_server,
+                health=health,
+                installed=actual.services.get(virtual_server.name),
+                drains=drains or {},
             )
             for virtual_server in cluster.virtual_servers
         }
     )
 
 
+def _drain(
+    virtual_server: VirtualServer, real_server: RealServer, drains: Mapping[TargetKey, bool]
+) -> tuple[bool, bool]:
+    """Whether a real server drains, and whether its connections are cut: by the configuration or the operator."""
+    cut = drains.get(target_key(virtual_server, real_server))
+    return (
+        cut is not None or real_server.state is not AdminState.IN,
+        bool(cut) or real_server.state is AdminState.MAINTENANCE,
+    )
+
+
 def _service(
-    virtual_server: VirtualServer, *, health: Mapping[TargetKey, Health], installed: Service | None
+    virtual_server: VirtualServer,
+    *,
+    health: Mapping[TargetKey, Health],
+    installed: Service | None,
+    drains: Mapping[TargetKey, bool],
 ) -> Service:
     known = [
         health.get(target_key(virtual_server, each), Health.UNKNOWN) for each in virtual_server.real_servers
@@ -62,7 +87,7 @@ def _service(
             Destination(
                 address=real_server.address,
                 port=real_server.port,
-                weight=real_server.weight,
+                weight=0 if draining else real_server.weight,
                 available=state is Health.UP
                 or (state is Health.UNKNOWN and before.get((real_server.address, real_server.port), False)),
                 method=real_server.method,
@@ -70,7 +95,10 @@ def _service(
                 encap_port=virtual_server.encap_port_of(real_server),
                 upper_threshold=real_server.upper_threshold,
                 lower_threshold=real_server.lower_threshold,
+                draining=draining,
+                cut=cut,
             )
             for real_server, state in zip(virtual_server.real_servers, known, strict=True)
+            for draining, cut in (_drain(virtual_server, real_server, drains),)
         ),
     )

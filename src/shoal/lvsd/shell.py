@@ -12,8 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, TypeVar
 
 from shoal import config
@@ -29,14 +28,24 @@ from shoal.ipc.messages import (
     TargetHealth,
 )
 from shoal.lvsd import view
-from shoal.lvsd.enforcement import enforce, observe, opening_records, step_record
+from shoal.lvsd.drain_file import DrainFile, Ordered
+from shoal.lvsd.draining import next_change, wanted
+from shoal.lvsd.enforcement import (
+    enforce,
+    flows_left,
+    list_connections,
+    list_templates,
+    observe,
+    opening_records,
+    step_record,
+)
 from shoal.lvsd.journal import CAPACITY, Entry, Journal, entries_of, line, record_of
 from shoal.lvsd.masquerading import rules
-from shoal.lvsd.opening import OpenDataplane, base, sizes
+from shoal.lvsd.opening import OpenDataplane, Settings, base, sizes
+from shoal.lvsd.orders import DrainOrder, DrainView, UndrainOrder
 from shoal.lvsd.reconcile import TargetKey, health_by_target
 from shoal.model import Cluster, Health
 from shoal.system.nftables import OwnTable
-from shoal.system.places import Places
 from shoal.system.rendezvous import Rendezvous
 from shoal.system.rotating_file import RotatingFile
 
@@ -46,17 +55,6 @@ ANSWER_TIMEOUT = 5.0
 CHILDREN = ("pulse", "nanny")
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """``config`` is the file to read, ``source`` the operator's own, ``supervisor`` the parent's pid or 0."""
-
-    config: Path
-    source: Path
-    router: str
-    places: Places
-    supervisor: int = 0
 
 
 class Lvsd:
@@ -76,6 +74,7 @@ class Lvsd:
         self._clock = clock
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dataplane")
         self._file = RotatingFile(settings.places.journal)
+        self._drains = DrainFile(settings.places.drains)
         self._health: dict[TargetKey, TargetHealth] = {}
         self._role: RoleReport | None = None
         self._failovers: dict[int, asyncio.Future[FailoverReply]] = {}
@@ -86,8 +85,6 @@ class Lvsd:
         self._remove = False
         self._refusal = ""
         self._failures: dict[str, str] = {}
-
-    # -- life ------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Read the configuration, listen for the siblings and open the dataplane. Raises what they raise."""
@@ -127,8 +124,6 @@ class Lvsd:
         """Read the configuration again soon (SIGHUP)."""
         self._reload_wanted.set()
 
-    # -- what the API shows and does -------------------------------------------------------------------
-
     async def status(self) -> view.StatusView:
         """This router at a glance."""
         return view.status(await self._snapshot())
@@ -139,23 +134,11 @@ class Lvsd:
 
     async def connections(self, *, limit: int) -> view.ConnectionsView:
         """Up to ``limit`` of the connections held."""
-
-        def look() -> view.ConnectionsView:
-            entries = tuple(map(view.connection, self._dataplane.connections(limit=limit)))
-            counters = self._dataplane.counters()
-            return view.ConnectionsView(connections=entries, held=counters.held, limit=counters.limit)
-
-        return await self._in_worker(look)
+        return await self._in_worker(partial(list_connections, self._dataplane, limit=limit))
 
     async def templates(self, *, limit: int) -> view.TemplatesView:
         """Up to ``limit`` persistence templates."""
-
-        def look() -> view.TemplatesView:
-            return view.TemplatesView(
-                templates=tuple(map(view.template, self._dataplane.templates(limit=limit)))
-            )
-
-        return await self._in_worker(look)
+        return await self._in_worker(partial(list_templates, self._dataplane, limit=limit))
 
     async def events(self, *, after: int | None, limit: int, wait: float) -> view.EventsView:
         """Entries after ``after``, or the latest; waits up to ``wait`` seconds for the first new one."""
@@ -191,6 +174,20 @@ class Lvsd:
             raise UnavailableError(problem=reply.problem, where="failover", fix=reply.fix)
         return view.FailoverView(accepted=True)
 
+    async def drain(self, order: DrainOrder) -> DrainView:
+        """Let a real server drain from now on."""
+        return self._carry_out(self._drains.drain(order, self._cluster, now=self._clock()))
+
+    async def undrain(self, order: UndrainOrder) -> DrainView:
+        """Let a real server have new connections again."""
+        return self._carry_out(self._drains.undrain(order, self._cluster, now=self._clock()))
+
+    def _carry_out(self, ordered: Ordered) -> DrainView:
+        answer, record = ordered
+        self._append(record)
+        self._dirty.set()
+        return answer
+
     async def reload(self) -> view.ReloadView:
         """Check the operator's file, put it in force and say what is. ConfigErrors: nothing was changed."""
         before, seen = self._cluster.digest, self._journal.last
@@ -223,20 +220,34 @@ class Lvsd:
             seen = news.next
         raise _silent(f"the reload was not done within {ANSWER_TIMEOUT:g} s")
 
-    # -- the loops -------------------------------------------------------------------------------------
-
     async def _keep_reconciled(self) -> None:
         while True:
             self._dirty.clear()
             cluster, health = self._cluster, {key: Health(each.health) for key, each in self._health.items()}
-            outcome = await self._in_worker(lambda: enforce(self._dataplane, cluster=cluster, health=health))  # noqa: B023
+            now, drains = self._clock(), self._drains.current
+            call = partial(
+                enforce, self._dataplane, cluster=cluster, health=health, drains=wanted(drains, now)
+            )
+            outcome = await self._in_worker(call)
             for step in outcome.done:
                 self._append(step_record(step, at=self._clock()))
             self._note_failure("reconcile", "; ".join(str(error) for error in outcome.failures))
             await self._keep_rules(rules(cluster, router=self._settings.router))
+            await self._follow_drains()
+            due = next_change(drains, now)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RECONCILE_INTERVAL):
+                async with asyncio.timeout(
+                    RECONCILE_INTERVAL if due is None else min(due, RECONCILE_INTERVAL)
+                ):
                     await self._dirty.wait()
+
+    async def _follow_drains(self) -> None:
+        """Tell the journal of drains that are over, and of deadlines. What fails here fails in reconciling too."""
+        if self._drains.current:
+            with contextlib.suppress(ShoalError):
+                flows = await self._in_worker(partial(flows_left, self._dataplane, self._cluster))
+                for record in self._drains.follow(flows, now=self._clock()):
+                    self._append(record)
 
     async def _keep_rules(self, wanted: Sequence[dict[str, Any]]) -> None:
         """Masquerading as configured; no rule at all where none is."""
@@ -275,8 +286,6 @@ class Lvsd:
             self._note_loaded()
             self._dirty.set()
 
-    # -- the dataplane ---------------------------------------------------------------------------------
-
     async def _in_worker(self, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._worker, call)
 
@@ -307,7 +316,12 @@ class Lvsd:
     async def _snapshot(self) -> view.Snapshot:
         observation = await self._in_worker(lambda: observe(self._dataplane))
         dataplane = (failure and f"dataplane: {failure}" for failure in self._failures.values())
-        trouble = (*dataplane, self._refusal, self._file.trouble and f"journal: {self._file.trouble}")
+        trouble = (
+            *dataplane,
+            self._refusal,
+            self._file.trouble and f"journal: {self._file.trouble}",
+            self._drains.trouble,
+        )
         return view.Snapshot(
             cluster=self._cluster,
             router=self._settings.router,
@@ -319,10 +333,9 @@ class Lvsd:
             attachments=observation.attachments,
             installed=observation.installed,
             counters=observation.counters,
+            drains=dict(self._drains.current),
             trouble=tuple(filter(None, trouble)),
         )
-
-    # -- messages and the journal ----------------------------------------------------------------------
 
     def _receive(self, child: str, message: Message) -> None:
         match message:

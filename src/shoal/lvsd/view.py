@@ -4,7 +4,7 @@ Every duration is seconds, every ``since`` and ``at`` Unix time.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -17,6 +17,7 @@ from shoal.dataplane.base import (
     ServiceCounters,
 )
 from shoal.ipc.messages import PeerView, RoleReport, TargetHealth
+from shoal.lvsd.draining import Drain
 from shoal.lvsd.journal import Entry
 from shoal.lvsd.reconcile import TargetKey, target_key
 from shoal.model import Cluster, Connection, RealServer, Template, VirtualServer, endpoint
@@ -74,13 +75,15 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RealServerView(msgspec.Struct, frozen=True, kw_only=True):
-    """A real server: its health and why, and what the dataplane counted for it."""
+    """A real server: its admin state and that one's deadline (Unix time, 0: none), its health and why, its counters."""
 
     name: str
     address: str
     port: int
     weight: int
     method: str
+    state: str
+    deadline: float
     health: str
     reason: str
     since: float
@@ -184,6 +187,7 @@ class Snapshot:
     attachments: tuple[Attachment, ...]
     installed: DataplaneState
     counters: Counters
+    drains: Mapping[TargetKey, Drain] = field(default_factory=dict)
     trouble: tuple[str, ...] = ()
 
 
@@ -278,6 +282,7 @@ def _virtual_server(now: Snapshot, virtual_server: VirtualServer) -> VirtualServ
                 each,
                 method=virtual_server.method_of(each),
                 health=now.health.get(target_key(virtual_server, each)),
+                drain=now.drains.get(target_key(virtual_server, each)),
                 counters=counters.destinations.get((each.address, each.port), DestinationCounters()),
             )
             for each in virtual_server.real_servers
@@ -290,6 +295,7 @@ def _real_server(
     *,
     method: str,
     health: TargetHealth | None,
+    drain: Drain | None,
     counters: DestinationCounters,
 ) -> RealServerView:
     return RealServerView(
@@ -298,6 +304,8 @@ def _real_server(
         port=real_server.port,
         weight=real_server.weight,
         method=method,
+        state=str(drain.state if drain else real_server.state),
+        deadline=drain.deadline if drain else 0.0,
         health="unknown" if health is None else health.health,
         reason="not checked yet" if health is None else health.reason,
         since=0.0 if health is None else health.since,

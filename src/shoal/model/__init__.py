@@ -15,6 +15,7 @@ from shoal.model.monitor import (
 )
 from shoal.model.virtual_server import (
     GUE_PORT,
+    AdminState,
     Encapsulation,
     ForwardingMethod,
     Hook,
@@ -28,6 +29,7 @@ from shoal.model.virtual_server import (
 __all__ = [
     "Address",
     "AddressGroup",
+    "AdminState",
     "Cluster",
     "Connection",
     "ConnectionState",

@@ -72,6 +72,18 @@ class Listener:
         return address_order(self.address), self.port, self.protocol
 
 
+class AdminState(StrEnum):
+    """What the operator wants of a real server, whatever its health.
+
+    ``DRAIN``: no new connections, not even of clients that persistence would send to it. ``MAINTENANCE``: and those
+    that it has are ended.
+    """
+
+    IN = "in"
+    DRAIN = "drain"
+    MAINTENANCE = "maintenance"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Persistence:
     """New connections of one client network go where its first one went, for ``timeout`` seconds after the last.
@@ -106,6 +118,7 @@ class RealServer:
     encap_port: int | None = None
     upper_threshold: int = 0
     lower_threshold: int = 0
+    state: AdminState = AdminState.IN
 
     @property
     def endpoint(self) -> str:

@@ -38,6 +38,11 @@ class Places:
         return self.state / "health.json"
 
     @property
+    def drains(self) -> Path:
+        """The real servers that the operator drains, for an lvsd that starts again."""
+        return self.state / "drains.json"
+
+    @property
     def realserver(self) -> Path:
         """What ``shoal realserver apply`` found before it changed it."""
         return self.run / "realserver.json"

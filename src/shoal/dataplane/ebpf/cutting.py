@@ -1,9 +1,11 @@
-"""Ending the connections of real servers that are removed or down: how a service's configuration says it."""
+"""Draining real servers, and ending the connections of those that are removed or down, as the maps say it."""
 
 from shoal.dataplane.base import Destination, Service
 from shoal.dataplane.ebpf.abi import CONFIG_FLAGS, DESTINATION_FLAGS
 
 CUT = DESTINATION_FLAGS["SHOAL_CUT"]
+DRAINING = DESTINATION_FLAGS["SHOAL_DRAINING"]
+CUT_WISHED = DESTINATION_FLAGS["SHOAL_CUT_WISHED"]
 CUT_REMOVED = CONFIG_FLAGS["SHOAL_CUT_REMOVED"]
 CUT_DOWN = CONFIG_FLAGS["SHOAL_CUT_DOWN"]
 
@@ -15,4 +17,5 @@ def cut_bits(service: Service) -> int:
 
 def destination_bits(service: Service, destination: Destination) -> int:
     """What is added to the flags of a destination."""
-    return CUT if service.cut_down and not destination.available else 0
+    bits = CUT if destination.cut or (service.cut_down and not destination.available) else 0
+    return bits | (DRAINING if destination.draining else 0) | (CUT_WISHED if destination.cut else 0)

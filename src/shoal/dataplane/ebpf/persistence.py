@@ -55,7 +55,7 @@ def read_persistence(fields: tuple[int, ...]) -> Persistence | None:
 def persistence_bits(service: Service, destination: Destination) -> int:
     """What is added to the flags of a destination: whether templates may send it new connections."""
     persistence = service.persistence
-    if persistence is None or not destination.available:
+    if persistence is None or not destination.available or destination.draining:
         return 0
     return 0 if destination.weight == 0 and persistence.expire_quiescent else TAKES_PERSISTENT
 

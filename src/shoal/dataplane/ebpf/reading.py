@@ -8,7 +8,7 @@ from typing import Any
 from shoal.dataplane.base import Destination, Service
 from shoal.dataplane.ebpf.abi import DESTINATION_FLAGS, METHODS, ffi
 from shoal.dataplane.ebpf.addresses import address_of, listener_of, port_of
-from shoal.dataplane.ebpf.cutting import CUT_DOWN, CUT_REMOVED
+from shoal.dataplane.ebpf.cutting import CUT_DOWN, CUT_REMOVED, CUT_WISHED, DRAINING
 from shoal.dataplane.ebpf.objects import Loaded
 from shoal.dataplane.ebpf.persistence import FIELDS, read_persistence
 from shoal.dataplane.ebpf.scheduling import SCHEDULER_NAMES, flags_of
@@ -186,4 +186,6 @@ def _destination(
         encap_port=encap_port,
         upper_threshold=thresholds[0],
         lower_threshold=thresholds[1],
+        draining=bool(flags & DRAINING),
+        cut=bool(flags & CUT_WISHED),
     )
