@@ -9,10 +9,15 @@ from shoal.lab import cluster, drills, score
 from shoal.lab.changes import ReloadConfiguration, UpgradePrograms
 from shoal.lab.drill import Drill
 from shoal.lab.promises import broken_by
+from shoal.lab.syn_flood import SynFlood
 from shoal.lab.topology import Topology
 
 ATTEMPTS = 4  # a run in which the machine kept a pulse from running for a heartbeat says nothing about Shoal
-SHORT: dict[str, Drill] = {"upgrade": UpgradePrograms(rounds=1), "reload": ReloadConfiguration(changes=12)}
+SHORT: dict[str, Drill] = {
+    "upgrade": UpgradePrograms(rounds=1),
+    "reload": ReloadConfiguration(changes=12),
+    "syn-flood": SynFlood(percent=150, seconds=3.0, measuring=0.5),
+}
 NAME = f"sdr{os.getpid() % 100_000}"
 
 

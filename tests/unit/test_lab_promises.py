@@ -15,6 +15,11 @@ GOOD = {
     "programs_left": 0,
     "places_emptied": 0,
     "changes_refused": 0,
+    "connections_reset": 0,
+    "peers_lost": 0,
+    "take_overs": 0,
+    "health_failures": 0,
+    "recovery_ms": 20.0,
 }
 
 
@@ -41,6 +46,9 @@ def test_a_good_power_loss_keeps_its_promises():
         ("upgrade", {"probes_lost": 1, "connections_broken": 1, "requests_failed": 1}, 3),
         ("upgrade", {"programs_left": 1, "places_emptied": 1}, 2),
         ("reload", {"probes_lost": 1, "connections_broken": 1, "requests_failed": 1}, 3),
+        ("syn-flood", {"probes_lost": 9, "connections_broken": 9, "requests_failed": 9}, 0),
+        ("syn-flood", {"connections_reset": 1, "peers_lost": 1, "take_overs": 1, "health_failures": 1}, 4),
+        ("syn-flood", {"recovery_ms": 5000.1}, 1),
         ("reload", {"changes_refused": 1}, 1),
         ("kill-real", {"lost_after_detection": 1}, 1),
     ],

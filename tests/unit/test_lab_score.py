@@ -80,6 +80,39 @@ def test_the_document_counts_requests_and_those_that_failed():
     assert (result["requests"], result["requests_failed"]) == (2, 1)
 
 
+def test_a_page_tells_what_happened_under_load_apart_from_faults():
+    flood = {
+        "percent": 150,
+        "capacity": 30000,
+        "flood_sent": 45000,
+        "flood_taken": 31000,
+        "flood_seconds": 30.0,
+        "table_percent": 99.5,
+        "connections_reset": 0,
+        "longest_wait_ms": 2024.3,
+        "recovery_ms": 13.3,
+        "peers_lost": 0,
+        "take_overs": 0,
+        "health_failures": 1,
+    }
+    page = report.drills_page(
+        [
+            document("kill-active", [one_run()]),
+            document("syn-flood", [replace(one_run(), figures=flood)]),
+        ],
+        machine="6.1",
+    )
+    faults, load = page.split("## Under load")
+    assert "| kill-active | 1 |" in faults
+    assert "syn-flood" not in faults
+    assert "| syn-flood 150 % | 1 | 45000 SYN/s for 30 s, 31000 taken up, capacity 30000;" in load
+    assert load.rstrip().endswith("new connections within 5 s: NOT KEPT |")
+
+
+def test_a_page_without_drills_under_load_has_no_section_for_them():
+    assert "Under load" not in report.drills_page([document("kill-active", [one_run()])], machine="6.1")
+
+
 def test_a_drills_own_figures_are_those_of_its_worst_run():
     runs = [replace(one_run(), figures={"changes_refused": count}) for count in (0, 3, 1)]
     result = document("reload", runs)
@@ -127,6 +160,7 @@ def test_every_drill_names_what_it_does():
         "kill-lvsd",
         "upgrade",
         "reload",
+        "syn-flood",
     ]
     assert all(drill.summary for drill in DRILLS.values())
 

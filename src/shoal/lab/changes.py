@@ -11,6 +11,7 @@ from shoal.errors import UnavailableError
 from shoal.lab import namespaces
 from shoal.lab.cluster import Lab
 from shoal.lab.drill import Drill, Trigger
+from shoal.lab.evidence import JournalLine, Observation
 from shoal.lab.router_api import RouterApi
 from shoal.lab.texts import UNCHANGED, VIRTUAL_SERVERS, Variation, cluster_config
 from shoal.lab.topology import Topology
@@ -66,7 +67,7 @@ class ReloadConfiguration(Drill):
         """Put the lab's own configuration in force again."""
         self._put_in_force(lab, key=self._read(lab)["cluster"]["key"], change=UNCHANGED)
 
-    def figures(self) -> Mapping[str, float]:
+    def figures(self, observation: Observation, journal: tuple[JournalLine, ...]) -> Mapping[str, float]:
         """How many of the changes a router refused."""
         return {"changes": self._changes, "changes_refused": len(self._refused)}
 
@@ -142,7 +143,7 @@ class UpgradePrograms(Drill):
     def mend(self, lab: Lab, target: str) -> None:
         """Nothing: the new programs are as good as the old ones."""
 
-    def figures(self) -> Mapping[str, float]:
+    def figures(self, observation: Observation, journal: tuple[JournalLine, ...]) -> Mapping[str, float]:
         """How many programs of a predecessor were still at work, and how many places were seen empty."""
         return {"upgrades": self._rounds, "programs_left": self._left, "places_emptied": self._emptied}
 

@@ -3,12 +3,15 @@
 import json
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from shoal.errors import ConfigError
 from shoal.lab import cluster, drills, namespaces, report, score
+from shoal.lab.drill import Drill
 from shoal.lab.measure import longest_outage
 from shoal.lab.networks import Family
 from shoal.lab.picture import picture
@@ -91,6 +94,10 @@ def drill(
     ],
     repeat: Annotated[int, typer.Option(min=1, max=1000, help="How many runs.")] = 1,
     interval: Annotated[float, typer.Option(min=1, max=1000, help="Probe every so many ms.")] = 2.0,
+    percent: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Of a syn-flood: share of the router's capacity.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.5, max=120, help="Of a syn-flood: how long.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Draw the worst run into this file.")] = None,
     page: Annotated[
         Path | None, typer.Option(help="With all: write the table into this Markdown file.")
@@ -103,9 +110,16 @@ def drill(
     Example: shoal lab drill kill-active --repeat 10
     """
     if which == "all":
-        _drill_all(cluster.find(name), repeat=repeat, interval=interval / 1000, page=page, as_json=as_json)
+        if percent is not None:
+            raise ConfigError(
+                where="--percent", problem="all means each share of the capacity", fix="leave it out"
+            )
+        every = drills.every(seconds=seconds)
+        _drill_all(
+            every, cluster.find(name), repeat=repeat, interval=interval / 1000, page=page, as_json=as_json
+        )
         return
-    chosen = drills.find(which)
+    chosen = drills.find(which, percent=percent, seconds=seconds)
     lab = cluster.find(name)
     with cluster.locked(name):
         runs = drills.run(lab, chosen, repeat=repeat, interval=interval / 1000, say=_say)
@@ -115,12 +129,21 @@ def drill(
     _print(score.document(which, runs), as_json=as_json, text=report.drill)
 
 
-def _drill_all(lab: cluster.Lab, *, repeat: int, interval: float, page: Path | None, as_json: bool) -> None:
+def _drill_all(
+    every: Sequence[Drill],
+    lab: cluster.Lab,
+    *,
+    repeat: int,
+    interval: float,
+    page: Path | None,
+    as_json: bool,
+) -> None:
     """Every drill in turn; exit status 1 when one does not keep what it promises."""
     documents = []
     with cluster.locked(lab.topology.name):
-        for each in drills.DRILLS.values():
-            runs = drills.run(lab, each, repeat=repeat, interval=interval, say=_say)
+        for each in every:
+            times = min(repeat, each.most_runs)
+            runs = drills.run(lab, each, repeat=times, interval=interval, say=_say)
             documents.append(score.document(each.name, runs))
     if page is not None:
         page.write_text(report.drills_page(documents, machine=platform.release()))

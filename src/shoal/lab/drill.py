@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from shoal.lab.cluster import Lab
-from shoal.lab.evidence import JournalLine
+from shoal.lab.evidence import JournalLine, Observation
 
 Trigger = Callable[[], None]
 
@@ -14,8 +14,8 @@ Trigger = Callable[[], None]
 class Drill(ABC):
     """One thing that happens to a cluster. ``observe`` is how many seconds to watch before mending it.
 
-    With ``requests`` a client sends HTTP requests too, each over a new connection. A table of many runs has at
-    most ``most_runs`` of this one.
+    With ``requests`` a client sends HTTP requests too, each over a new connection. ``connections`` is how many TCP
+    connections it holds. A table of many runs has at most ``most_runs`` of this one.
     """
 
     name: ClassVar[str]
@@ -23,7 +23,11 @@ class Drill(ABC):
     observe: ClassVar[float] = 3.5
     detection: ClassVar[tuple[str, ...]] = ()
     requests: ClassVar[bool] = False
+    connections: ClassVar[int] = 20
     most_runs: ClassVar[int] = 1000
+
+    def rehearse(self, lab: Lab) -> None:  # noqa: B027 (most drills need none)
+        """What takes its time before anything is watched; the cluster is healthy, and waited for again."""
 
     def target(self, lab: Lab, chance: random.Random) -> str:
         """The node that it happens to: the active router, unless a drill says otherwise."""
@@ -44,6 +48,6 @@ class Drill(ABC):
             None,
         )
 
-    def figures(self) -> Mapping[str, float]:
+    def figures(self, observation: Observation, journal: tuple[JournalLine, ...]) -> Mapping[str, float]:
         """What only this drill can count, by name, of the run that has just ended; more is never better."""
         return {}

@@ -17,6 +17,7 @@ from shoal.lab.drill import Drill, Trigger
 from shoal.lab.evidence import JournalLine
 from shoal.lab.observe import watching
 from shoal.lab.score import Run
+from shoal.lab.syn_flood import SynFlood
 
 _WARM = 0.3  # seconds of watching before anything happens
 _PHASE = 0.5  # and up to so many more, so that faults meet every phase of heartbeats and probes
@@ -190,8 +191,10 @@ DRILLS: dict[str, Drill] = {
         KillLvsd(),
         UpgradePrograms(),
         ReloadConfiguration(),
+        SynFlood(),
     )
 }
+FLOODS = (50, 100, 150)  # percent of the capacity, in the table of all drills
 
 
 def is_shoal(pid: int) -> bool:
@@ -224,13 +227,32 @@ def journal_since(lab: Lab, since: float) -> tuple[JournalLine, ...]:
     return tuple(sorted(lines, key=lambda line: line.at))
 
 
-def find(name: str) -> Drill:
-    """The drill of that name. Raises NotFoundError."""
+def find(name: str, *, percent: int | None = None, seconds: float | None = None) -> Drill:
+    """The drill of that name; the syn-flood at ``percent`` of the capacity, for ``seconds``.
+
+    Raises NotFoundError, or ConfigError when another drill is given what only that one takes.
+    """
     if name not in DRILLS:
         raise NotFoundError(
             where="drill", problem=f"there is no drill {name!r}", fix=f"use one of {', '.join(DRILLS)}"
         )
-    return DRILLS[name]
+    if percent is None and seconds is None:
+        return DRILLS[name]
+    if name != SynFlood.name:
+        raise ConfigError(
+            where=f"drill {name}",
+            problem="it takes neither --percent nor --seconds",
+            fix=f"leave them out, or use {SynFlood.name}",
+        )
+    return SynFlood(
+        percent=FLOODS[1] if percent is None else percent, seconds=30.0 if seconds is None else seconds
+    )
+
+
+def every(*, seconds: float | None = None) -> tuple[Drill, ...]:
+    """All drills, the flood at each of its shares, for ``seconds``."""
+    floods = tuple(find(SynFlood.name, percent=percent, seconds=seconds) for percent in FLOODS)
+    return (*(drill for drill in DRILLS.values() if drill.name != SynFlood.name), *floods)
 
 
 def run_once(
@@ -248,7 +270,10 @@ def run_once(
     in every drill that wants them.
     """
     lab.wait_healthy()
-    with watching(lab, interval=interval, requests=requests or drill.requests) as watch:
+    drill.rehearse(lab)
+    lab.wait_healthy()
+    wanted = requests or drill.requests
+    with watching(lab, interval=interval, requests=wanted, connections=drill.connections) as watch:
         time.sleep(_WARM + chance.uniform(0.0, _PHASE))
         target = drill.target(lab, chance)
         trigger = drill.prepare(lab, target)
@@ -271,7 +296,7 @@ def run_once(
         detected=None if detected is None else injected + detected - began,
         observation=watch.observation,
         journal=journal,
-        figures=drill.figures(),
+        figures=drill.figures(watch.observation, journal),
     )
 
 

@@ -48,11 +48,13 @@ class Watch:
         )
 
 
-def watcher_commands(lab: Lab, *, interval: float, requests: bool) -> dict[str, tuple[str, list[str]]]:
+def watcher_commands(
+    lab: Lab, *, interval: float, requests: bool, connections: int
+) -> dict[str, tuple[str, list[str]]]:
     """Node and arguments of each watcher, by name."""
     topology = lab.topology
     vip = ["--address", str(topology.vip)]
-    line = ["--count", str(CONNECTIONS), "--interval", str(_LINE_INTERVAL)]
+    line = ["--count", str(connections), "--interval", str(_LINE_INTERVAL * connections / CONNECTIONS)]
     first_sender = topology.networks.host(Bridge.PUBLIC, _FIRST_SENDER_HOST).ip
     asker = ["--interface", str(Bridge.PUBLIC), *vip, "--first-sender", str(first_sender)]
     commands = {
@@ -70,21 +72,25 @@ def watcher_commands(lab: Lab, *, interval: float, requests: bool) -> dict[str, 
 
 
 @contextmanager
-def watching(lab: Lab, *, interval: float = 0.002, requests: bool = False) -> Iterator[Watch]:
+def watching(
+    lab: Lab, *, interval: float = 0.002, requests: bool = False, connections: int = CONNECTIONS
+) -> Iterator[Watch]:
     """Watch the client's side while the block runs; ``interval`` (seconds) is the probe's.
 
-    Raises UnavailableError when a watcher cannot start or does not end.
+    However many ``connections`` there are, together they exchange as many lines. Raises UnavailableError when
+    a watcher cannot start or does not end.
     """
     watch = Watch()
+    commands = watcher_commands(lab, interval=interval, requests=requests, connections=connections)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="watch-", dir=lab.folder.path)))
         running = {
-            name: stack.enter_context(_start(lab, name, node=node, arguments=arguments, folder=folder))
-            for name, (node, arguments) in watcher_commands(lab, interval=interval, requests=requests).items()
+            name: stack.enter_context(start(lab, name, node=node, arguments=arguments, folder=folder))
+            for name, (node, arguments) in commands.items()
         }
         try:
             for name, process in running.items():
-                _await_ready(name, process)
+                await_ready(name, process)
             yield watch
         finally:
             for process in running.values():
@@ -95,9 +101,10 @@ def watching(lab: Lab, *, interval: float = 0.002, requests: bool = False) -> It
             watch.documents[name] = json.loads((folder / f"{name}.json").read_text())
 
 
-def _start(
+def start(
     lab: Lab, name: str, *, node: str, arguments: Sequence[str], folder: Path
 ) -> "subprocess.Popen[bytes]":
+    """Start one of the lab's measuring programs in a node; its result goes to NAME.json in the folder."""
     command = [
         sys.executable,
         "-m",
@@ -115,7 +122,8 @@ def _start(
     )
 
 
-def _await_ready(name: str, process: "subprocess.Popen[bytes]") -> None:
+def await_ready(name: str, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a program says that it is ready. Raises UnavailableError with its complaint."""
     assert process.stdout is not None
     assert process.stderr is not None
     readable, _, _ = select.select([process.stdout], [], [], _START_LIMIT)

@@ -69,6 +69,13 @@ PROMISES: Mapping[str, tuple[Promise, ...]] = {
         _NO_REQUEST_FAILED,
         Promise(says="every change accepted", figure=_count("changes_refused"), limit=0),
     ),
+    "syn-flood": (
+        Promise(says="no connection reset", figure=_count("connections_reset"), limit=0),
+        Promise(says="no router taken for dead", figure=_count("peers_lost"), limit=0),
+        Promise(says="no take-over", figure=_count("take_overs"), limit=0),
+        Promise(says="no real server taken for dead", figure=_count("health_failures"), limit=0),
+        Promise(says="new connections within 5 s", figure=_count("recovery_ms"), limit=5000.0),
+    ),
     "crash-daemons": (
         _NONE_LOST,
         Promise(says="two owners for at most a dead time", figure=_two_owners, limit=DEAD_TIME_MS),

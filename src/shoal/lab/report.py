@@ -1,10 +1,12 @@
 """The lab's documents as text for people, at most 80 columns wide. Pure."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shoal.ipc.messages import Record
 from shoal.lab.evidence import JournalLine
+from shoal.lab.load_report import happened, section, title
 from shoal.lab.promises import PROMISES, broken_by
 
 WIDTH = 80
@@ -115,6 +117,10 @@ def drill(document: Mapping[str, Any]) -> str:
         f"  two owners    median {two['median']:g} ms, max {two['max']:g} ms",
         f"  during repair {document['repair_probes_lost']} probes lost",
     ]
+    if requests := document["requests"]:
+        lines.append(f"  requests      {document['requests_failed']} of {requests} failed")
+    if what := happened(document):
+        lines += textwrap.wrap(what, WIDTH, initial_indent=" " * 16, subsequent_indent=" " * 16)
     if "lost_after_detection" in document:
         lines.append(f"  after detection {document['lost_after_detection']} probes lost")
     return table(rows, header=header) + "\n\n" + "\n".join(lines)
@@ -126,7 +132,7 @@ _DRILL_HEADER = ("drill", "runs", "outage ms", "lost", "broken TCP", "two owners
 def _drill_rows(documents: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     return [
         (
-            str(found["drill"]),
+            title(found),
             str(found["runs"]),
             f"{found['outage_ms']['median']:.0f} / {found['outage_ms']['max']:.0f}",
             f"{found['probes_lost']} of {found['probes_sent']}",
@@ -153,6 +159,7 @@ def _paired(documents: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, ...
 def drills_page(documents: Sequence[Mapping[str, Any]], *, machine: str) -> str:
     """The page docs/drills.md."""
     runs = documents[0]["runs"] if documents else 0
+    faults = [found for found in documents if not happened(found)]
     lines = [
         "# What clients notice",
         "",
@@ -167,7 +174,8 @@ def drills_page(documents: Sequence[Mapping[str, Any]], *, machine: str) -> str:
         "| " + " | ".join(_DRILL_HEADER) + " |",
         "|" + "---|" * len(_DRILL_HEADER),
     ]
-    lines += ["| " + " | ".join(row) + " |" for row in _drill_rows(documents)]
+    lines += ["| " + " | ".join(row) + " |" for row in _drill_rows(faults)]
+    lines += section([found for found in documents if happened(found)])
     return "\n".join(lines) + "\n"
 
 
