@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shoal.errors import ConfigError, ConfigErrors, ForbiddenError
 from shoal.supervisor.children import Service, child_table
-from shoal.supervisor.preflight import check_interfaces, check_rights, find_router
+from shoal.supervisor.preflight import check_interfaces, check_rights, find_router, serves_ipv6
 from shoal.supervisor.restarts import Restarts
 from shoal.system.bpffs import type_of_mount
 from shoal.system.host import Host, effective_capabilities, local_addresses, local_addresses_ipv6
@@ -206,3 +206,19 @@ def test_children_are_started_in_order_with_the_same_arguments() -> None:
         ("pulse", signal.SIGTERM),
     ]
     assert table[0].clear == (*table[0].argv, "--remove-dataplane")
+
+
+TUNNEL = """
+[paths.public]
+interface = "eth0"
+[[virtual_servers]]
+name = "www"
+listen = ["192.0.2.10:80/tcp"]
+method = "tunnel"
+real_servers = ["{real}:80"]
+"""
+
+
+@pytest.mark.parametrize(("real", "forwards"), [("10.0.1.21", False), ("[2001:db8:1::21]", True)])
+def test_a_router_whose_tunnels_end_at_ipv6_addresses_forwards_ipv6(real: str, forwards: bool) -> None:
+    assert serves_ipv6(cluster(TUNNEL.format(real=real))) is forwards

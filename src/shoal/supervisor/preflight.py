@@ -77,8 +77,13 @@ def find_router(cluster: Cluster, host: Host, *, name: str | None) -> Router:
 
 
 def serves_ipv6(cluster: Cluster) -> bool:
-    """Whether one of the floating addresses is IPv6: then the host must forward IPv6."""
-    return any(each.address.version == 6 for group in cluster.groups for each in group.addresses)
+    """Whether a floating address or a real server's is IPv6: then the host must forward IPv6.
+
+    Without forwarding ``bpf_fib_lookup()`` knows no way, not even one for tunnels that carry IPv4.
+    """
+    floating = (each.address.version for group in cluster.groups for each in group.addresses)
+    real = (each.address.version for server in cluster.virtual_servers for each in server.real_servers)
+    return 6 in (*floating, *real)
 
 
 def _has_address(router: Router, host: Host) -> bool:
