@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.errors import ForbiddenError
+from shoal.errors import ConfigError, ForbiddenError
 from shoal.system import sysctl
 
 
@@ -93,3 +93,34 @@ def test_a_sysctl_that_cannot_be_written_is_an_error_with_a_fix(proc: Path, tmp_
         sysctl._write("net/ipv4/conf/eth0/forwarding", "1")
     assert refusal.value.where == "sysctl net.ipv4.conf.eth0.forwarding"
     assert refusal.value.fix.startswith("run as root")
+
+
+@pytest.fixture
+def port_settings(proc: Path, tmp_path: Path) -> Path:
+    """The folder of the host's ports, as the kernel comes."""
+    folder = tmp_path / "sys/net/ipv4"
+    (folder / "ip_local_port_range").write_text("32768\t60999\n")
+    (folder / "ip_local_reserved_ports").write_text("\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("before", "during"), [("", "20000-40000"), ("5390,8080", "5390,8080,20000-40000")], ids=["none", "some"]
+)
+def test_ports_are_reserved_beside_those_that_were_and_given_back(
+    port_settings: Path, tmp_path: Path, before: str, during: str
+) -> None:
+    memory = tmp_path / "sysctl.json"
+    reserved = port_settings / "ip_local_reserved_ports"
+    reserved.write_text(f"{before}\n")
+    for ports in (range(1024, 2048), range(20_000, 40_001)):
+        sysctl.reserve_ports(ports, memory=memory)
+    assert reserved.read_text() == during
+    sysctl.restore(memory)
+    assert reserved.read_text().strip() == before
+
+
+def test_all_of_the_hosts_own_ports_cannot_be_reserved(port_settings: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leave none to the router's own connections"):
+        sysctl.reserve_ports(range(20_000, 65_536), memory=tmp_path / "sysctl.json")
+    assert (port_settings / "ip_local_reserved_ports").read_text() == "\n"

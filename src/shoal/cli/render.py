@@ -58,6 +58,8 @@ def _status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
     for each in dataplane["attachments"]:
         yield dataplane["name"], Text(f"{each['interface']} by {each['hook']}: {each['reason']}")
     held = f"{dataplane['connections_held']:,} of {dataplane['connections_limit']:,}"
+    if dataplane["local_ports_held"]:
+        held += f" ({dataplane['local_ports_held']:,} by fullnat)"
     if dataplane["ipv6_connections_limit"]:
         held += f", IPv6 {dataplane['ipv6_connections_held']:,} of {dataplane['ipv6_connections_limit']:,}"
     yield "connections", Text(held)

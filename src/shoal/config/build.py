@@ -65,6 +65,7 @@ def build(document: Document, *, key: bytes) -> Cluster:
         dead_time=dead_time(document.cluster),
         key=key,
         hook=Hook(document.dataplane.hook),
+        fullnat_ports=notation.ports(document.dataplane.fullnat_ports),
         max_connections=document.dataplane.max_connections,
         max_connections_ipv6=document.dataplane.max_connections_ipv6,
         max_virtual_servers=document.dataplane.max_virtual_servers,
@@ -107,6 +108,7 @@ def _routers(document: Document) -> tuple[Router, ...]:
             name=table.name,
             priority=table.priority,
             addresses=tuple((path, notation.address(text)) for path, text in table.addresses.items()),
+            fullnat_addresses=tuple(map(notation.address, table.fullnat_addresses)),
         )
         for table in document.routers
     )

@@ -127,6 +127,20 @@ def port(text: str) -> int:
     return int(text)
 
 
+def ports(text: str) -> range:
+    """A range of ports, ``FIRST-LAST``, both included."""
+    first, dash, last = text.partition("-")
+    try:
+        found = range(port(first.strip()), port(last.strip()) + 1)
+    except ConfigError:
+        found = range(0)
+    if not dash or not found:
+        raise ConfigError(
+            problem=f"{shown(text)} is not a range of ports", fix='Write FIRST-LAST, such as "1024-32767".'
+        )
+    return found
+
+
 def endpoint(text: str) -> tuple[Address, int]:
     """``ADDRESS:PORT`` of a real server; an IPv6 address stands in brackets."""
     host, colon, number = text.rpartition(":")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from shoal.config import notation
 from shoal.config.findings import Findings
+from shoal.config.fullnat_rules import check_fullnat
 from shoal.config.schema import ClusterTable, Document, PathTable, RouterTable, TablePath
 from shoal.config.server_rules import check_virtual_servers
 from shoal.config.shape import home_of, likely
@@ -30,6 +31,7 @@ def check(document: Document, findings: Findings) -> None:
     check_virtual_servers(document, findings, fixed=fixed, gateways=floating)
     check_tunnels(document, findings)
     check_mss_clamp(document, findings)
+    check_fullnat(document, findings, fixed=fixed, public=PUBLIC)
     check_masquerading(document, findings, public=PUBLIC)
 
 
@@ -79,7 +81,7 @@ def _check_paths(document: Document, findings: Findings) -> None:
         )
     for name, path in document.paths.items():
         findings.read(("paths", name), notation.name, of=name)
-        if name in ("name", "priority"):
+        if name in ("name", "priority", "fullnat_addresses"):
             findings.report(
                 ("paths", name),
                 problem=f"a path cannot be called {name}, since routers have a key of that name",
@@ -115,7 +117,7 @@ def _check_fixed_addresses(
     for path, text in router.addresses.items():
         at = (*router.at, path)
         if path not in paths:
-            meant = likely(path, ["name", "priority", *paths])
+            meant = likely(path, ["name", "priority", "fullnat_addresses", *paths])
             known = (
                 f"It belongs in {home_of(path)}." if home_of(path) else f"Add [paths.{path}], or remove it."
             )

@@ -65,6 +65,9 @@ class PathTable(Table, kw_only=True):
     ] = False
 
 
+Method = Literal["nat", "dr", "tunnel", "fullnat"]
+
+
 class RouterTable(Table, kw_only=True):
     """``[[routers]]``: one LVS router. Further keys are path names, with its fixed addresses there."""
 
@@ -72,6 +75,13 @@ class RouterTable(Table, kw_only=True):
 
     name: Annotated[str, Meta(description="name of the router")]
     priority: Annotated[int, Meta(ge=1, le=254, description="the highest living router is active")] = 100
+    fullnat_addresses: Annotated[
+        list[str],
+        Meta(
+            description="its addresses that fullnat connections come from; default: the fixed ones off the public path",
+            examples=[["10.0.1.11", "10.0.1.111"]],
+        ),
+    ] = field(default_factory=list)
     addresses: Annotated[dict[str, str], Meta(description="fixed address of the router, by path name")] = (
         field(default_factory=dict)
     )
@@ -84,6 +94,9 @@ class DataplaneTable(Table, kw_only=True):
         Literal["auto", "xdp", "tc"],
         Meta(description="where the kernel hands over packets; auto: by interface"),
     ] = "auto"
+    fullnat_ports: Annotated[
+        str, Meta(description="ports that fullnat connections come from", examples=["1024-32767"])
+    ] = "1024-32767"
     max_connections: Annotated[
         int, Meta(ge=1024, le=16_777_216, description="size of the table of IPv4 connections")
     ] = 262_144
@@ -184,7 +197,7 @@ class RealServerTable(Table, kw_only=True):
     port: Annotated[int, Meta(ge=1, le=65535, description="port on the real server")]
     weight: Annotated[int, Meta(ge=0, le=65535, description="share of new connections; 0: none")] = 1
     method: Annotated[
-        Literal["nat", "dr", "tunnel"] | None,
+        Method | None,
         Meta(description="how packets reach it; default: the virtual server's"),
     ] = None
     encap: Annotated[Encap | None, Meta(description="of method tunnel; default: the virtual server's")] = None
@@ -260,10 +273,10 @@ class VirtualServerTable(Table, kw_only=True):
         Meta(description="of sh: sh-port, sh-fallback; of mh: mh-port, mh-fallback", examples=[["mh-port"]]),
     ] = field(default_factory=list)
     method: Annotated[
-        Literal["nat", "dr", "tunnel"],
+        Method,
         Meta(
             description="how packets reach the real servers: nat rewrites addresses, dr only the MACs, "
-            "tunnel puts them into others"
+            "tunnel puts them into others, fullnat rewrites addresses of both ends"
         ),
     ] = "nat"
     encap: Annotated[

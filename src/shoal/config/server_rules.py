@@ -26,8 +26,11 @@ MAX_REAL_SERVERS = 1024
 """Real servers of one virtual server; ``SHOAL_MAX_PER_SERVICE`` in ``bpf/abi.h``."""
 
 
-ONE_FAMILY = ("nat", "dr")
+ONE_FAMILY = ("nat", "dr", "fullnat")
 """The methods by which a packet stays in its family."""
+
+REWRITING = ("nat", "fullnat")
+"""The methods that can change a packet's port."""
 
 SCHEDULER_FLAGS = {"sh": ("sh-fallback", "sh-port"), "mh": ("mh-fallback", "mh-port")}
 """The flags that a scheduler takes; the same as ``known_flags`` in ``shoal.schedulers``."""
@@ -190,7 +193,7 @@ def _check_unchanged_ports(server: VirtualServerTable, findings: Findings) -> No
     for place, each in real_servers(server):
         wrong = [port for port in ports if port != each.port]
         method = each.method or server.method
-        if not findings.is_sound(place) or method == "nat" or not wrong:
+        if not findings.is_sound(place) or method in REWRITING or not wrong:
             continue
         findings.report(
             place,

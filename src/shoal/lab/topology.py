@@ -37,6 +37,7 @@ LAYOUTS: Mapping[ForwardingMethod, Layout] = {
     ForwardingMethod.NAT: Layout(bridge=Bridge.PRIVATE, behind_gateway=True),
     ForwardingMethod.DR: Layout(bridge=Bridge.PUBLIC, holds_vip=True),
     ForwardingMethod.TUNNEL: Layout(bridge=Bridge.PUBLIC, holds_vip=True),
+    ForwardingMethod.FULLNAT: Layout(bridge=Bridge.PRIVATE),
 }
 
 

@@ -25,7 +25,8 @@ OpenDataplane = Callable[[Cluster, str, Places], Dataplane]
 
 def base(cluster: Cluster) -> tuple[object, ...]:
     """What a dataplane is opened with: a change of this needs a new one."""
-    return cluster.paths, cluster.routers, cluster.hook, sizes(cluster)
+    pools = cluster.uses_fullnat, cluster.fullnat_ports
+    return cluster.paths, cluster.routers, cluster.hook, pools, sizes(cluster)
 
 
 def sizes(cluster: Cluster) -> dict[str, int]:
@@ -48,4 +49,9 @@ def dataplane_opener(name: str) -> OpenDataplane:
     from shoal.dataplane.fake import FakeDataplane
 
     fake = FakeDataplane()
-    return lambda _cluster, _router, _places: fake
+
+    def use_fake(cluster: Cluster, router: str, _places: Places) -> Dataplane:
+        fake.use_local(cluster.local_pool(router))
+        return fake
+
+    return use_fake

@@ -53,6 +53,7 @@ class DataplaneView(msgspec.Struct, frozen=True, kw_only=True):
     connections_limit: int
     ipv6_connections_held: int
     ipv6_connections_limit: int
+    local_ports_held: int
     drops: dict[str, int]
 
 
@@ -262,6 +263,7 @@ def _dataplane(now: Snapshot) -> DataplaneView:
         connections_limit=now.counters.connections_limit,
         ipv6_connections_held=now.counters.ipv6_connections_held,
         ipv6_connections_limit=now.counters.ipv6_connections_limit,
+        local_ports_held=now.counters.local_ports_held,
         drops=_named(drops),
     )
 

@@ -3,7 +3,7 @@
 from shoal.model.address import Address, Interface, Network, address_order, endpoint
 from shoal.model.cluster import AddressGroup, Cluster, FloatingAddress, Path, Router, RouterState
 from shoal.model.connection import Connection, ConnectionState, Template
-from shoal.model.local_pool import LocalPool
+from shoal.model.local_pool import LocalPool, local_addresses
 from shoal.model.monitor import (
     Health,
     HttpProbe,
@@ -59,4 +59,5 @@ __all__ = [
     "VirtualServer",
     "address_order",
     "endpoint",
+    "local_addresses",
 ]

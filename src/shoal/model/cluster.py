@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shoal.model.address import Address, Interface
-from shoal.model.virtual_server import Hook, VirtualServer
+from shoal.model.local_pool import LocalPool, local_addresses
+from shoal.model.virtual_server import ForwardingMethod, Hook, VirtualServer
 
 
 class RouterState(StrEnum):
@@ -30,11 +31,15 @@ class Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Router:
-    """An LVS router. ``addresses`` maps a path's name to this router's fixed address there."""
+    """An LVS router. ``addresses`` maps a path's name to this router's fixed address there.
+
+    ``fullnat_addresses`` are what its fullnat connections come from, where they are given.
+    """
 
     name: str
     priority: int
     addresses: tuple[tuple[str, Address], ...]
+    fullnat_addresses: tuple[Address, ...] = ()
 
     def address_on(self, path: str) -> Address | None:
         """The router's fixed address on a path, if it has one there."""
@@ -83,6 +88,22 @@ class Cluster:
     max_virtual_servers: int
     max_real_servers: int
     max_templates: int
+    fullnat_ports: range = range(1024, 32768)
+
+    @property
+    def uses_fullnat(self) -> bool:
+        """Whether any real server is reached by fullnat."""
+        return any(
+            server.method_of(each) is ForwardingMethod.FULLNAT
+            for server in self.virtual_servers
+            for each in server.real_servers
+        )
+
+    def local_pool(self, router: str) -> LocalPool:
+        """What a router's fullnat connections come from; nothing where there are none."""
+        ours = self.router(router) if self.uses_fullnat else None
+        addresses = local_addresses(ours.fullnat_addresses, ours.addresses) if ours else ()
+        return LocalPool(addresses=addresses, ports=self.fullnat_ports)
 
     def path(self, name: str) -> Path | None:
         """The path of that name."""

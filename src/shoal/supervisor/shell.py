@@ -239,6 +239,8 @@ class Supervisor:
         cluster = checked.cluster
         interfaces = [path.interface for path in cluster.paths]
         sysctl.prepare_interfaces(interfaces, ipv6=serves_ipv6(cluster), memory=self._sysctls)
+        if cluster.uses_fullnat:
+            sysctl.reserve_ports(cluster.fullnat_ports, memory=self._sysctls)
         write_atomically(self._service.places.config, checked.text)
 
     def _begin_reload(self, now: float) -> None:

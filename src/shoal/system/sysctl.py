@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from shoal.errors import ForbiddenError
+from shoal.errors import ConfigError, ForbiddenError
 from shoal.system.atomic import write_atomically
 
 SYSCTLS = Path("/proc/sys")
 _IPV6 = "net/ipv6/conf"
+_PORT_RANGE = "net/ipv4/ip_local_port_range"
+_RESERVED = "net/ipv4/ip_local_reserved_ports"
 NEEDED = {
     "forwarding": "1",
     # a floating address is a secondary of the router's own; should it ever come first, removing it must not take
@@ -25,6 +27,25 @@ def prepare_interfaces(interfaces: Iterable[str], *, ipv6: bool, memory: Path) -
         for name, value in NEEDED.items()
     }
     set_remembered(wanted | (_ipv6_forwarding() if ipv6 else {}), memory=memory)
+
+
+def reserve_ports(ports: range, *, memory: Path) -> None:
+    """Keep the kernel from giving these to the host's own connections; those reserved before stay so.
+
+    Raises ConfigError when the kernel would have none left to give.
+    """
+    first, last = map(int, (SYSCTLS / _PORT_RANGE).read_text().split())
+    if ports.start <= first and last < ports.stop:
+        raise ConfigError(
+            problem=f"ports {ports.start}-{ports.stop - 1} leave none to the router's own connections",
+            where="dataplane.fullnat_ports",
+            fix=f"leave some of {first}-{last} out (net.ipv4.ip_local_port_range), such as health checks come from",
+        )
+    before = _remembered(memory).get(_RESERVED)
+    if before is None:
+        before = (SYSCTLS / _RESERVED).read_text().strip()
+    reserved = f"{before},{ports.start}-{ports.stop - 1}".lstrip(",")
+    set_remembered({_RESERVED: reserved}, memory=memory)
 
 
 def _ipv6_forwarding() -> dict[str, str]:
@@ -86,7 +107,7 @@ def _remembered(memory: Path) -> dict[str, str]:
 
 def _write(name: str, value: str) -> None:
     try:
-        (SYSCTLS / name).write_text(value)
+        (SYSCTLS / name).write_text(value or "\n")  # nothing at all would not be written
     except OSError as error:
         raise ForbiddenError(
             problem=f"cannot set it to {value}: {error.strerror}",

@@ -347,6 +347,7 @@ def open_dataplane(cluster: Cluster, router_name: str, places: Places) -> EbpfDa
     try:
         if any(address.version == 6 for address in floating):
             dataplane.use_ipv6()
+        dataplane.use_local(cluster.local_pool(router_name))
         dataplane.attach(interfaces, cluster.hook)
     except BaseException:
         dataplane.close()
