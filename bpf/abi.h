@@ -451,7 +451,8 @@ struct settings {
 	__u32 abi_version;
 	__u32 n_buckets4;
 	__u32 n_buckets6;
-	__u32 reserved;
+	__u32 jiffy;			/* ns */
+	__u64 clock_offset;		/* ns from CLOCK_MONOTONIC to the clock of jiffies */
 	__u32 timeout_ticks[32];	/* by enum shoal_state */
 	__u64 n_macs;			/* 0: frames to any address are taken */
 	__u64 macs[8];			/* of the interfaces, in the low 48 bits as they stand in a frame */
@@ -475,6 +476,10 @@ struct ownership {
 	__u32 n_addresses;
 	__u32 reserved;
 	struct address6 addresses[1000];
+};
+
+struct clock_reading {
+	__u64 jiffies;
 };
 
 struct sweep_arguments {

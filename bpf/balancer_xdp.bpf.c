@@ -153,16 +153,14 @@ static __always_inline int verdict_of(struct xdp_md *context, int outcome, const
  */
 static __always_inline int is_for_us(const struct xdp_md *context)
 {
-	void *data = frame_begin(context), *end = frame_end(context);
+	const struct ethhdr *eth = frame_begin(context);
 	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
-	__u64 mac;
 
-	if (!table || data + sizeof(struct ethhdr) > end)
+	if (!table || (const void *)(eth + 1) > frame_end(context))
 		return 0;
 	if (!table->n_macs)
 		return 1;
-	__builtin_memcpy(&mac, data, sizeof(mac));
-	mac &= 0xffffffffffffull;
+	__u64 mac = destination_mac_of(eth);
 	if (mac & 1)
 		return 1;	/* broadcast and multicast: ARP is among them */
 	for (__u32 i = 0; i < SHOAL_MAX_MACS && i < table->n_macs; i++)

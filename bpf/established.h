@@ -57,7 +57,7 @@ static __always_inline int balance_known(SHOAL_CONTEXT *context, struct route *r
 
 	if (!c)
 		return outcome;
-	__u32 number = c->destination, word = READ_ONCE(c->word), now = now_in_ticks();
+	__u32 number = c->destination, word = READ_ONCE(c->word), now = now_by(table);
 	struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
 	if (!destination)
 		return drop(NO_SERVICE, SHOAL_INTERNAL);

@@ -35,11 +35,11 @@ static __always_inline int same_address(const struct address4 *one, const struct
 	return one->word == other->word;
 }
 
-/* Client and virtual address of a connection, compared at once: they lie side by side. */
+/* Client and virtual address of a connection, compared at once. */
 static __always_inline int has_addresses(const struct connection4 *c, const struct address4 *client,
 					 const struct address4 *virtual_address)
 {
-	return *(const __u64 *)&c->client == ((__u64)virtual_address->word << 32 | client->word);
+	return !((c->client.word ^ client->word) | (c->virtual_address.word ^ virtual_address->word));
 }
 
 static __always_inline __u32 folded(const struct address4 *address)

@@ -88,7 +88,7 @@ static __always_inline void change_addresses(SHOAL_CONTEXT *context, const struc
 static __always_inline int send_inside(SHOAL_CONTEXT *context, const struct route *route, const struct packet *packet,
 				       const struct destination *destination, __u32 number, int outcome)
 {
-	if (encapsulate(context, packet, route, number))
+	if (encapsulate(context, packet, &route->hop, destination, number))
 		return outcome;
 	return drop(service_of(destination), SHOAL_INTERNAL);
 }

@@ -58,8 +58,7 @@ static __always_inline struct rewrite rewrite_towards_client(const struct connec
 static __always_inline void hop_on(const struct headers *headers, const struct next_hop *hop, __u32 delta)
 {
 	age(headers->ip, delta);
-	__builtin_memcpy(headers->eth->h_dest, hop->destination_mac, 6);
-	__builtin_memcpy(headers->eth->h_source, hop->source_mac, 6);
+	set_macs(headers->eth, hop);
 }
 
 /* Addresses, ports, TTL, IP checksum and MACs. */

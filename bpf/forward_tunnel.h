@@ -14,7 +14,7 @@
 #include "forward_nat.h"
 
 #define OUTER_TTL 64
-#define DONT_FRAGMENT bpf_htons(0x4000)
+#define DONT_FRAGMENT_WORD bpf_htonl(0x4000)
 #define EPHEMERAL_PORTS 0xc000
 #define GUE_HEADER 4
 
@@ -72,27 +72,25 @@ static __always_inline void put_shim(void *shim, const struct encapsulation *e, 
 	}
 }
 
+/* In words, which are summed up on the way: a header made field by field would have to be read back for that. */
 static __always_inline void put_outer4(struct iphdr *ip, const struct encapsulation *e,
 				       const struct destination *to, const struct inside *inside)
 {
-	struct iphdr outer = {
-		.version = 4,
-		.ihl = 5,
-		.tos = inside->traffic_class,
-		.tot_len = bpf_htons(inside->length + e->overhead),
-		.frag_off = DONT_FRAGMENT,	/* so the identification may be anything (RFC 6864 4.1) */
-		.ttl = OUTER_TTL,
-		.protocol = outer_protocol(e),
-		.saddr = e->source.word[3],
-		.daddr = to->address.word[3],
-	};
-	const __u16 *words = (const __u16 *)&outer;
-	__u32 sum = 0;
+	__be32 *words = (__be32 *)ip;
+	__be32 first = bpf_htonl(0x45000000u | (__u32)inside->traffic_class << 16 | (inside->length + e->overhead));
+	__be32 second = DONT_FRAGMENT_WORD;	/* so the identification may be anything (RFC 6864 4.1) */
+	__be32 third = bpf_htonl(OUTER_TTL << 24 | (__u32)outer_protocol(e) << 16);
+	__be32 source = e->source.word[3], destination = to->address.word[3];
+	__u64 sum = (__u64)first + second + third + source + destination;
 
-	for (__u32 i = 0; i < sizeof(outer) / sizeof(*words); i++)
-		sum += words[i];
-	outer.check = ~csum_fold(sum);
-	*ip = outer;
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+	words[0] = first;
+	words[1] = second;
+	words[2] = third;
+	ip->check = ~csum_fold(sum);
+	words[3] = source;
+	words[4] = destination;
 	put_shim(ip + 1, e, inside);
 }
 
@@ -118,8 +116,7 @@ static __always_inline int put_outer(SHOAL_CONTEXT *context, const struct encaps
 
 	if ((void *)(eth + 1) + sizeof(struct iphdr) + sizeof(struct udphdr) + GUE_HEADER > end)
 		return 0;
-	__builtin_memcpy(eth->h_dest, hop->destination_mac, 6);
-	__builtin_memcpy(eth->h_source, hop->source_mac, 6);
+	set_macs(eth, hop);
 	if (e->family == 4) {
 		eth->h_proto = bpf_htons(ETH_P_IP);
 		put_outer4((void *)(eth + 1), e, to, inside);
@@ -132,15 +129,22 @@ static __always_inline int put_outer(SHOAL_CONTEXT *context, const struct encaps
 	return 1;
 }
 
+/* A call of its own where the stack is short: IPv6 addresses take their part of it. */
+#if SHOAL_FAMILY == 4
+#define INLINE_WITH_IPV4 __always_inline
+#else
+#define INLINE_WITH_IPV4 __noinline
+#endif
+
 /* Put the frame's packet into one to destination `number`. 0: it cannot be done, and the packet is lost. */
-__noinline int encapsulate(SHOAL_CONTEXT *context, const struct packet *packet, const struct route *route, __u32 number)
+static INLINE_WITH_IPV4 int encapsulate(SHOAL_CONTEXT *context, const struct packet *packet, const struct next_hop *hop,
+				       const struct destination *to, __u32 number)
 {
-	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
-	struct encapsulation e;
 	struct ethhdr *eth = frame_begin(context);
 	struct ip_header *ip = (void *)(eth + 1);
+	struct encapsulation e;
 
-	if (!packet || !route || !to || !take_encapsulation(&e, number) || (void *)(ip + 1) > frame_end(context))
+	if (!take_encapsulation(&e, number) || (void *)(ip + 1) > frame_end(context))
 		return 0;
 	__u32 ports = (__u32)packet->source_port << 16 | packet->destination_port;
 	struct inside inside = {
@@ -149,7 +153,7 @@ __noinline int encapsulate(SHOAL_CONTEXT *context, const struct packet *packet, 
 		.hash = ((__u64)(folded(&packet->source) ^ folded(&packet->destination) ^ ports) * 0x9e3779b97f4a7c15ull) >> 44,
 	};
 	age(ip, 0);
-	return make_room(context, &e) && put_outer(context, &e, to, &route->hop, &inside);
+	return make_room(context, &e) && put_outer(context, &e, to, hop, &inside);
 }
 
 /* The way to destination `number`, which is the outer header's; what it can carry is reckoned without that. */

@@ -92,6 +92,7 @@ const volatile enum shoal_limit shoal_abi_version = SHOAL_ABI_VERSION;
 
 /* These are used through pointers only, which leaves no trace in BTF; the layout test wants them there. */
 const struct sweep_arguments *shoal_btf_sweep __attribute__((unused));
+const struct clock_reading *shoal_btf_clock __attribute__((unused));
 const struct list_arguments *shoal_btf_list __attribute__((unused));
 const struct template_sweep_arguments *shoal_btf_template_sweep __attribute__((unused));
 

@@ -107,7 +107,7 @@ static __always_inline int balance_opening(SHOAL_CONTEXT *context, struct scratc
 	if (!table || parsed == PARSED_NOTHING ||
 	    sizeof(struct ethhdr) + scratch->packet.length > frame_length(context))
 		return OUTCOME_PASS;
-	__u32 now = now_in_ticks();
+	__u32 now = now_by(table);
 	if (parsed != PARSED_WHOLE) {
 		int order = put_in_order(context, scratch, &headers, parsed, now);
 		if (order != OUTCOME_SEND)

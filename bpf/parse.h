@@ -12,6 +12,7 @@
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "ethernet.h"
 #include "family.h"
 #include "tcp_state.h"
 
@@ -102,7 +103,7 @@ static __always_inline enum parsed parse_packet(struct packet *packet, struct he
 {
 	struct ethhdr *eth = data;
 
-	if ((void *)(eth + 1) > end || eth->h_proto != ETHERTYPE)
+	if ((void *)(eth + 1) > end || ethertype_of(eth) != ETHERTYPE)
 		return PARSED_NOTHING;
 	headers->eth = eth;
 	void *l4 = parse_ip(packet, headers, (void *)(eth + 1), end);

@@ -2,7 +2,7 @@
 /* Going on to another program of the same hook. An empty place lets the packet pass: the caller's last word. */
 #ifndef SHOAL_PROGRAMS_H
 #define SHOAL_PROGRAMS_H
-#include "abi.h"
+#include "ethernet.h"
 
 #define PROGRAM_ARRAY(name_)                             \
 	struct {                                         \
@@ -31,7 +31,7 @@ static __always_inline int is_of_ethertype(SHOAL_CONTEXT *context, __be16 ethert
 {
 	const struct ethhdr *eth = frame_begin(context);
 
-	return (const void *)(eth + 1) <= frame_end(context) && eth->h_proto == ethertype;
+	return (const void *)(eth + 1) <= frame_end(context) && ethertype_of(eth) == ethertype;
 }
 
 #endif

@@ -1,6 +1,7 @@
 """The connection table of either family at its limits, and with nobody to sweep it."""
 
 import random
+import time
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -139,3 +140,17 @@ def test_every_place_of_a_bucket_can_be_used(serving: PacketBench):
     )
     assert full > 0
     assert LIMITS["SHOAL_BUCKET_SLOTS"] == 8
+
+
+def test_the_programs_clock_is_the_monotonic_clock(serving: PacketBench, family: int):
+    before = time.monotonic_ns() >> LIMITS["SHOAL_TICK_SHIFT"]
+    open_one(serving, 0)
+    after = time.monotonic_ns() >> LIMITS["SHOAL_TICK_SHIFT"]
+    timeout = serving.dataplane._loaded.table("settings")[0].timeout_ticks[STATES["SHOAL_ESTABLISHED"]]
+    (expires,) = [
+        slot.expires
+        for number in range(len(serving.connection_table))
+        for slot in serving.connection_table[number].slot
+        if slot.word & 0xFF == STATES["SHOAL_ESTABLISHED"]
+    ]
+    assert before - 2 <= expires - timeout <= after + 2

@@ -44,7 +44,7 @@ _UNPERSISTED = 33
 
 
 def _now_in_ticks() -> int:
-    """The dataplane's clock: CLOCK_MONOTONIC in ticks, as bpf_ktime_get_coarse_ns() gives it."""
+    """The dataplane's clock: CLOCK_MONOTONIC in ticks (bpf/ticks.h)."""
     return time.monotonic_ns() >> LIMITS["SHOAL_TICK_SHIFT"] & 0xFFFFFFFF
 
 

@@ -7,17 +7,19 @@ always served; IPv6 from ``use_ipv6`` on, which whoever installs the first IPv6 
 import os
 import secrets
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 from shoal.dataplane.ebpf.abi import ABI_VERSION, PROGRAMS, STATES, TICK_SECONDS, built, ffi
-from shoal.dataplane.ebpf.libbpf import Object, check, get_pinned, lib
+from shoal.dataplane.ebpf.libbpf import Object, check, get_pinned, lib, run_program
 from shoal.dataplane.ebpf.sizes import Capacity
 from shoal.dataplane.ebpf.tables import Dictionary, PerCpuCounters, Table, close_descriptor
 from shoal.errors import UnavailableError
 from shoal.model import ConnectionState
 from shoal.model.tcp_states import TIMEOUTS
 
+_CLOCK_MONOTONIC_COARSE = 6  # <linux/time.h>
 FAMILIES = (4, 6)
 KINDS = ("balancer_xdp", "balancer_tc", "control")
 OBJECTS = tuple(f"{kind}{family}.bpf.o" for kind in KINDS for family in FAMILIES)
@@ -26,6 +28,7 @@ _HOME = {
     "shoal_xdp_local": "balancer_xdp",
     "shoal_tc": "balancer_tc",
     "shoal_sweep": "control",
+    "shoal_clock": "control",
     "shoal_list": "control",
     "shoal_sweep_templates": "control",
 }
@@ -139,6 +142,11 @@ def _refuse_other_abi(maps: Path) -> bool:
     return bool(found == ABI_VERSION)
 
 
+def jiffy() -> int:
+    """Nanoseconds of the kernel's timer tick, which is what its coarse clocks advance by."""
+    return round(time.clock_getres(_CLOCK_MONOTONIC_COARSE) * 1e9)
+
+
 class Loaded:
     """The loaded programs and the maps, by name.
 
@@ -233,7 +241,15 @@ class Loaded:
         for state in ConnectionState:
             number = STATES["SHOAL_" + state.name]
             settings.timeout_ticks[number] = round(TIMEOUTS[state] / TICK_SECONDS)
+        settings.jiffy = jiffy()
+        settings.clock_offset = self._clock_offset(settings.jiffy)
         settings.abi_version = ABI_VERSION
+
+    def _clock_offset(self, jiffy: int) -> int:
+        """Nanoseconds from CLOCK_MONOTONIC to the clock of jiffies, which goes at the same rate (modulo 2^64)."""
+        reading = ffi.new("struct clock_reading *")
+        run_program(self.program("shoal_clock"), reading)
+        return int(reading.jiffies * jiffy - time.monotonic_ns()) % (1 << 64)
 
     def program(self, name: str, *, family: int = 4) -> int:
         """The descriptor of a program; whatever it goes on to is in place."""
