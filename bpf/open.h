@@ -84,8 +84,11 @@ static __always_inline int clear_reply(const struct packet *packet, const struct
 	return may_go && kill_connection(other, word, opening->now);
 }
 
-static __always_inline __u32 listening_service(const struct packet *packet)
+/* By itself, so that its key is off the stack of those who ask. */
+__noinline __u32 listening_service(const struct packet *packet)
 {
+	if (!packet)
+		return NO_SERVICE;
 	struct listener_key key = {
 		.address = mapped(&packet->destination),
 		.port = packet->destination_port,
