@@ -17,6 +17,7 @@ from shoal.lab.networks import Family
 from shoal.lab.picture import picture
 from shoal.lab.promises import broken_by
 from shoal.lab.topology import DEFAULT_NAME, Topology
+from shoal.lab.trial import try_lab
 from shoal.model import Encapsulation, ForwardingMethod, Hook
 
 app = typer.Typer(
@@ -85,6 +86,20 @@ def status(as_json: AsJson = False, name: Name = DEFAULT_NAME) -> None:
     namespaces.require_root()
     document = cluster.find(name).status()
     _print(document, as_json=as_json, text=report.status)
+
+
+@app.command("try")
+def try_out(as_json: AsJson = False, name: Name = DEFAULT_NAME) -> None:
+    """Send real traffic through a lab that is up: HTTP, DNS over UDP, a large file down and much data up.
+
+    Example: shoal lab try
+    """
+    lab = cluster.find(name)
+    with cluster.locked(name):
+        document = try_lab(lab)
+    _print(document, as_json=as_json, text=report.trial)
+    if not document["passed"]:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,6 +1,8 @@
 """A real server's echo: every datagram and every line comes back, with the server's name in front.
 
-    python -m shoal.lab.echo --name rs1 --address 10.211.0.21 --port 7
+    python -m shoal.lab.echo --name rs1 --address 10.211.0.21 --port 7 --dns-port 53
+
+On the DNS port it tells the name to whoever asks as ``shoal.lab.dns`` does.
 
 Runs under SCHED_FIFO, so that a busy machine does not look like a slow real server.
 """
@@ -9,7 +11,9 @@ import argparse
 import contextlib
 import selectors
 import socket
+from collections.abc import Callable
 
+from shoal.lab import dns
 from shoal.lab.watcher import become_realtime, family_of
 
 PRIORITY = 20
@@ -18,9 +22,10 @@ _LONGEST_LINE = 1 << 16
 
 
 class Echo:
-    """One UDP socket, one TCP listener and its connections, in one loop."""
+    """Two UDP sockets, one TCP listener and its connections, in one loop."""
 
-    def __init__(self, name: str, *, address: str, port: int) -> None:
+    def __init__(self, name: str, *, address: str, port: int, dns_port: int = 0) -> None:
+        self._name = name
         self._prefix = name.encode() + b" "
         self._selector = selectors.DefaultSelector()
         self._partial: dict[socket.socket, bytes] = {}
@@ -29,7 +34,9 @@ class Echo:
         self.udp.bind((address, port))
         own = (address, self.udp.getsockname()[1])
         self.listener = socket.create_server(own, family=family, backlog=1024)
-        for sock in (self.udp, self.listener):
+        self.dns = socket.socket(family, socket.SOCK_DGRAM)
+        self.dns.bind((address, dns_port))
+        for sock in (self.udp, self.dns, self.listener):
             sock.setblocking(False)
             self._selector.register(sock, selectors.EVENT_READ)
 
@@ -38,7 +45,9 @@ class Echo:
         for key, _ in self._selector.select(timeout):
             sock = key.fileobj
             if sock is self.udp:
-                self._answer_datagrams()
+                self._answer_datagrams(self.udp, lambda datagram: self._prefix + datagram)
+            elif sock is self.dns:
+                self._answer_datagrams(self.dns, lambda datagram: dns.answer(datagram, self._name))
             elif sock is self.listener:
                 self._accept()
             elif isinstance(sock, socket.socket):
@@ -46,20 +55,22 @@ class Echo:
 
     def close(self) -> None:
         """Close everything."""
-        for sock in (self.udp, self.listener, *self._partial):
+        for sock in (self.udp, self.dns, self.listener, *self._partial):
             sock.close()
         self._selector.close()
 
-    def _answer_datagrams(self) -> None:
+    def _answer_datagrams(self, sock: socket.socket, answer: Callable[[bytes], bytes]) -> None:
+        """An empty answer is none."""
         while True:
             try:
-                datagram, client = self.udp.recvfrom(_RECEIVE)
+                datagram, client = sock.recvfrom(_RECEIVE)
             except BlockingIOError:
                 return
             except OSError:
                 return  # an ICMP error for an earlier answer
             with contextlib.suppress(OSError):
-                self.udp.sendto(self._prefix + datagram, client)
+                if answered := answer(datagram):
+                    sock.sendto(answered, client)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # the client left before it was accepted
@@ -96,8 +107,9 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--address", required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--dns-port", type=int, default=0)
     options = parser.parse_args()
-    echo = Echo(options.name, address=options.address, port=options.port)
+    echo = Echo(options.name, address=options.address, port=options.port, dns_port=options.dns_port)
     become_realtime(PRIORITY)
     while True:
         echo.serve_once()

@@ -45,6 +45,11 @@ class LabFolder:
         """The bpffs that holds every router's pins."""
         return self.path / "bpf"
 
+    @property
+    def bulk(self) -> Path:
+        """A large file that every real server offers, once somebody has made it."""
+        return self.path / "bulk"
+
     def node(self, node: str) -> Path:
         """The folder of a node: its log, its pages, its state."""
         return self.path / node

@@ -10,7 +10,7 @@ import shoal
 from shoal.errors import UnavailableError
 from shoal.lab import namespaces
 from shoal.lab.folder import LabFolder
-from shoal.lab.texts import ECHO_PORT, nginx_config, page
+from shoal.lab.texts import DNS_PORT, ECHO_PORT, nginx_config, page
 from shoal.lab.topology import (
     SWITCH,
     Topology,
@@ -24,6 +24,7 @@ from shoal.lab.topology import (
 from shoal.model import Hook
 
 _SMALL_FILE = 1024  # bytes
+BULK = "bulk"
 
 
 def require_programs(topology: Topology) -> None:
@@ -125,6 +126,7 @@ def start_real_server(folder: LabFolder, topology: Topology, node: str) -> None:
     (home / "tmp").mkdir(exist_ok=True)
     (home / "www" / "index.html").write_text(page(node))
     (home / "www" / "1k").write_bytes(b"x" * _SMALL_FILE)
+    (home / "www" / BULK).symlink_to(folder.bulk)
     config = home / "nginx.conf"
     config.write_text(nginx_config(home, family=topology.family))
     namespace, log = topology.namespace(node), folder.log(node)
@@ -136,7 +138,7 @@ def start_real_server(folder: LabFolder, topology: Topology, node: str) -> None:
         addresses.append(topology.vip)
     for address in addresses:
         echo = [sys.executable, "-m", "shoal.lab.echo", "--name", node]
-        echo += ["--address", str(address), "--port", str(ECHO_PORT)]
+        echo += ["--address", str(address), "--port", str(ECHO_PORT), "--dns-port", str(DNS_PORT)]
         namespaces.start(namespace, echo, log=log, environment=environment())
 
 

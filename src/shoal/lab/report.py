@@ -83,6 +83,23 @@ def health(by_router: Mapping[str, Mapping[str, str]]) -> str:
     )
 
 
+def trial(document: Mapping[str, Any]) -> str:
+    """What real traffic came to, for a terminal."""
+    rows = [(name, _came_to(seen)) for name, seen in document["trials"].items()]
+    title = f"{document['forward']} over IPv{document['family']}"
+    return table(rows, header=(title, "what came of it"))
+
+
+def _came_to(seen: Mapping[str, Any]) -> str:
+    if "error" in seen:
+        return f"FAILED: {seen['error']}"
+    if "bytes" in seen:
+        rate = seen["bytes"] * 8 / 1e6 / max(seen["seconds"], 0.001)
+        return f"{seen['bytes'] / 1e6:.0f} MB whole, {rate:.0f} Mbit/s"
+    count = seen.get("requests", seen.get("questions"))
+    return f"{count} answered by {', '.join(seen['real_servers'])}"
+
+
 def drill(document: Mapping[str, Any]) -> str:
     """``shoal lab drill NAME``: each run, then what all of them amount to."""
     rows = [

@@ -9,9 +9,10 @@ from shoal.lab.topology import Topology
 from shoal.model import ForwardingMethod, endpoint
 
 ECHO_PORT = 7
+DNS_PORT = 53
 HTTP_PORT = 80
 CLUSTER_NAME = "lab"
-VIRTUAL_SERVERS = ("www", "echo-udp", "echo-tcp")
+VIRTUAL_SERVERS = ("www", "echo-udp", "echo-tcp", "dns")
 
 _VIRTUAL_SERVER = """\
 [[virtual_servers]]
@@ -71,6 +72,7 @@ def cluster_config(topology: Topology, *, key: str, serial: int = 1, variation: 
         for index, node in enumerate(topology.routers)
     )
     echo_monitor = '{ type = "tcp", interval = 0.2, timeout = 0.5, fall = 2 }'
+    dns_monitor = f'{{ type = "tcp", port = {ECHO_PORT}, interval = 0.2, timeout = 0.5, fall = 2 }}'
     http_monitor = '{ type = "http", path = "/health", interval = 0.5, timeout = 0.5 }'
     return "\n".join(
         (
@@ -87,6 +89,7 @@ def cluster_config(topology: Topology, *, key: str, serial: int = 1, variation: 
                     ("www", HTTP_PORT, "tcp", http_monitor),
                     ("echo-udp", ECHO_PORT, "udp", echo_monitor),
                     ("echo-tcp", ECHO_PORT, "tcp", echo_monitor),
+                    ("dns", DNS_PORT, "udp", dns_monitor),
                 )
             ),
         )
