@@ -93,6 +93,19 @@ enum shoal_persistence_flag {
 	SHOAL_EXPIRE_REMOVED = 2,
 };
 
+/* Of a service; see shoal.dataplane.base.Service. */
+enum shoal_service_option {
+	SHOAL_ONE_PACKET = 1,	/* every datagram is scheduled by itself */
+	SHOAL_SLOPPY = 2,	/* a TCP packet from amid a connection may begin one */
+	SHOAL_SCREENED = 4,	/* the map "access" tells sources apart */
+	SHOAL_ALLOW_LISTED = 8,	/* a source that is not in it is refused */
+};
+
+enum shoal_settings_flag {
+	SHOAL_LOOSE_REPLIES = 1,	/* some service answers without connections (SHOAL_ONE_PACKET) */
+	SHOAL_MARKS = 2,		/* some service listens to a firewall mark */
+};
+
 /* Forwarding method, of a destination and of a connection; the order is that of shoal.model.ForwardingMethod. */
 enum shoal_method {
 	SHOAL_NAT = 0,
@@ -152,7 +165,10 @@ enum shoal_drop {
 	SHOAL_PACKET_TOO_BIG = 8,
 	SHOAL_REMOVED = 9,		/* its real server was removed, or is down, and the connection is ended */
 	SHOAL_NO_LOCAL_PORT = 10,
-	SHOAL_DROPS = 11,		/* at most 32: service_counters.drops */
+	SHOAL_DENIED = 11,
+	SHOAL_CONNECTION_LIMIT = 12,
+	SHOAL_SOURCE_RATE = 13,
+	SHOAL_DROPS = 14,		/* at most 32: service_counters.drops */
 };
 
 struct address4 {
@@ -230,7 +246,7 @@ struct bucket6 {
 /* A real server of a service, by destination number. */
 struct destination {
 	struct address6 address;
-	__be16 port;
+	__be16 port;			/* 0: packets keep theirs */
 	__u8 flags;
 	__u8 in_use;
 	__u32 service;
@@ -326,6 +342,37 @@ struct service_config {
 	__u8 persistence_flags;		/* enum shoal_persistence_flag */
 	__u8 reserved;
 	__u32 mss_clamp;		/* the largest segment that a SYN may announce; 0: any; or SHOAL_MSS_THAT_FITS */
+	__u32 options;			/* enum shoal_service_option */
+	__u32 connection_limit;		/* 0: none */
+	__u32 source_count;		/* new connections of one source in source_period seconds; 0: any number */
+	__u32 source_period;
+	__u32 source_burst;		/* of them at once */
+};
+
+/* Live connections of a service, by its number. */
+struct service_load {
+	__u32 connections;
+	__u32 reserved;
+};
+
+/* Whom a service admits: the longest prefix decides. LPM trie; prefix_length counts from "config" on. */
+struct access_key {
+	__u32 prefix_length;
+	__u32 config;			/* number of the service's configuration, so that a list changes in one flip */
+	__u32 family;			/* 4 or 6 */
+	struct address6 source;
+};
+
+/* A source whose new connections are counted: an IPv4 address or an IPv6 /64. */
+struct source_key {
+	__u32 service;
+	struct address6 source;
+};
+
+/* By family, IPv4 first: when a connection last found no place in the table. */
+struct overload {
+	__u32 tick;
+	__u32 ever;
 };
 
 /* lblc and lblcr: which destination a virtual address of a service was given. */
@@ -377,7 +424,25 @@ struct listener {
 	__u32 service;
 };
 
-/* Of a real server that serves exactly one listener of its protocol: what its packets are called outside. */
+/* Ports that begin alike. LPM trie; prefix_length counts from "address" on. */
+struct listener_range_key {
+	__u32 prefix_length;
+	struct address6 address;
+	__u8 protocol;
+	__u8 reserved;
+	__be16 port;
+};
+
+struct listener_range {
+	__u32 service;
+	__u16 first;			/* the whole range, for reading back; 0 to 65535 is any port */
+	__u16 last;
+};
+
+/*
+ * Of a real server that serves exactly one listener of its protocol: what its packets are called outside.
+ * Port 0, in key and value: a range of ports, which stay as they are.
+ */
 struct reverse {
 	struct address6 virtual_address;
 	__be16 virtual_port;
@@ -444,6 +509,7 @@ struct service_counters {
 	__u64 connections;
 	__u64 drops[32];
 	__u64 unpersisted;		/* connections for which there was no room for a template */
+	__u64 stateless_packets;	/* balanced for lack of a place in the table */
 };
 
 struct settings {
@@ -453,6 +519,8 @@ struct settings {
 	__u32 n_buckets6;
 	__u32 jiffy;			/* ns */
 	__u64 clock_offset;		/* ns from CLOCK_MONOTONIC to the clock of jiffies */
+	__u32 flags;			/* enum shoal_settings_flag */
+	__u32 reserved;
 	__u32 timeout_ticks[32];	/* by enum shoal_state */
 	__u64 n_macs;			/* 0: frames to any address are taken */
 	__u64 macs[8];			/* of the interfaces, in the low 48 bits as they stand in a frame */

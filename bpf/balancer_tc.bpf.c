@@ -19,6 +19,11 @@ static __always_inline __u32 ingress_interface(const struct __sk_buff *context)
 	return context->ifindex;
 }
 
+static __always_inline __u32 mark_of(const struct __sk_buff *context)
+{
+	return context->mark;
+}
+
 #include "next_hop.h"
 #include "forward_nat.h"
 

@@ -17,6 +17,11 @@ static __always_inline __u32 ingress_interface(const struct xdp_md *context)
 	return context->ingress_ifindex;
 }
 
+static __always_inline __u32 mark_of(const struct xdp_md *context)
+{
+	return 0;	/* marks are set on socket buffers */
+}
+
 #include "next_hop.h"
 #include "forward_nat.h"
 

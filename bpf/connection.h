@@ -137,6 +137,22 @@ static __always_inline void count_load(__u32 destination, __u32 state, __u32 amo
 		__sync_fetch_and_add(state_is_active(state) ? &load->active : &load->inactive, amount);
 }
 
+/* Live connections of a service; how many there were before. */
+static __always_inline __u32 hold(__u32 service, __u32 amount)
+{
+	struct service_load *load = bpf_map_lookup_elem(&service_loads, &service);
+
+	return load ? __sync_fetch_and_add(&load->connections, amount) : 0;
+}
+
+static __always_inline void unhold(__u32 number)
+{
+	const struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
+
+	if (destination)
+		hold(destination->service, -1);
+}
+
 /* A connection begins. */
 static __always_inline void count_begin(__u32 destination, __u32 state)
 {
@@ -155,6 +171,7 @@ __noinline int count_end(__u32 destination, __u32 word, const struct ip_address 
 
 	if (FLAGS_OF(word) & SHOAL_TEMPLATED)
 		release_template(destination, client);
+	unhold(destination);
 	if (!load)
 		return 0;
 	__sync_fetch_and_add(state_is_active(STATE_OF(word)) ? &load->active : &load->inactive, -1);

@@ -8,6 +8,7 @@
 #include "forward.h"
 #include "ownership.h"
 #include "reopen.h"
+#include "stateless.h"
 #include "uncommon.h"
 
 static __always_inline int in_filter(const __u64 *words, const struct ip_address *address)
@@ -17,8 +18,15 @@ static __always_inline int in_filter(const __u64 *words, const struct ip_address
 	return words[bit >> 6 & (SHOAL_FILTER_WORDS - 1)] >> (bit & 63) & 1;
 }
 
+/* A service that listens to a firewall mark has no address of its own. */
+static __always_inline int is_marked(SHOAL_CONTEXT *context, const struct settings *table)
+{
+	return table->flags & SHOAL_MARKS && mark_of(context);
+}
+
 /* The connection of a packet, and which way the packet goes; NULL when there is none, with what then becomes of it. */
-static __always_inline struct connection *find_known(const struct packet *packet, const struct address_filter *addresses,
+static __always_inline struct connection *find_known(SHOAL_CONTEXT *context, const struct packet *packet,
+						     const struct address_filter *addresses,
 						     const struct settings *table, enum direction *direction,
 						     int *outcome)
 {
@@ -27,7 +35,7 @@ static __always_inline struct connection *find_known(const struct packet *packet
 
 	*outcome = OUTCOME_PASS;
 	*direction = FROM_CLIENT;
-	if (in_filter(addresses->virtual_addresses, &packet->destination)) {
+	if (in_filter(addresses->virtual_addresses, &packet->destination) || is_marked(context, table)) {
 		__u32 hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed);
 
 		*outcome = OUTCOME_OPEN;
@@ -37,7 +45,7 @@ static __always_inline struct connection *find_known(const struct packet *packet
 		__u32 hash = connection_hash(&packet->destination, packet->destination_port, packet->protocol,
 					     table->hash_seed);
 
-		if (handover_goes_on())
+		if (handover_goes_on() || replies_are_loose(now_in_ticks(), table))
 			*outcome = OUTCOME_OPEN;
 		*direction = FROM_SERVER;
 		c = find_connection(packet, hash, n_buckets, FROM_SERVER);
@@ -53,7 +61,7 @@ static __always_inline int balance_known(SHOAL_CONTEXT *context, struct route *r
 {
 	enum direction direction;
 	int outcome;
-	struct connection *c = find_known(packet, addresses, table, &direction, &outcome);
+	struct connection *c = find_known(context, packet, addresses, table, &direction, &outcome);
 
 	if (!c)
 		return outcome;

@@ -55,6 +55,16 @@
 		__type(value, value_);                    \
 	} name_ SEC(".maps")
 
+/* Longest prefix first. */
+#define PREFIXES(name_, key_, value_, n_)             \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_LPM_TRIE);  \
+		__uint(map_flags, BPF_F_NO_PREALLOC); \
+		__uint(max_entries, n_);              \
+		__type(key, key_);                    \
+		__type(value, value_);                \
+	} name_ SEC(".maps")
+
 /* The sizes are defaults; the loader sets what the configuration asks for. */
 TABLE(connection_table, struct bucket, 1024);
 TABLE(destinations, struct destination, 4096);
@@ -62,6 +72,8 @@ TABLE(loads, struct load, 4096);
 TABLE(encapsulations, struct encapsulation, 4096);
 TABLE(thresholds, struct threshold, 4096);
 TABLE(services, struct service, 257);
+TABLE(service_loads, struct service_load, 257);
+TABLE(overloads, struct overload, 2);
 TABLE(service_configs, struct service_config, 1024);
 TABLE(members, struct member, 8192);
 TABLE(rings, __u32, 2097152);
@@ -72,6 +84,8 @@ TABLE(listing_table, struct connection, SHOAL_LIST_ENTRIES);
 COUNTERS(destination_counters, struct destination_counters, 4096);
 COUNTERS(service_counters, struct service_counters, 257);
 DICTIONARY(listeners, struct listener_key, struct listener, 4096);
+PREFIXES(listener_ranges, struct listener_range_key, struct listener_range, 65536);
+DICTIONARY(marks, __u32, struct listener, 4096);
 DICTIONARY(reverses, struct listener_key, struct reverse, 4096);
 TABLE(held_cursor, struct held_cursor, 1);
 TABLE(held_fragments, struct held_fragment, SHOAL_HELD_FRAGMENTS);
@@ -82,6 +96,8 @@ CACHE(fragments, struct fragment_key, struct fragment_ports, 16384);
 CACHE(held_chains, struct fragment_key, struct held_chain, SHOAL_HELD_FRAGMENTS);
 TABLE(local_pools, struct local_pool, 2);
 REGISTER(local_ports, struct local_port_key, struct local_port, 65536);
+PREFIXES(access, struct access_key, __u32, 32768);
+CACHE(source_arrivals, struct source_key, __u64, 32768);
 CACHE(localities, struct locality_key, struct locality, 16384);
 CACHE(replica_sets, struct locality_key, struct replicas, 16384);
 

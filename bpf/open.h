@@ -2,21 +2,21 @@
 /* Beginning a connection: from a client's packet by a scheduling decision, or around a hand-over from a reply. */
 #ifndef SHOAL_OPEN_H
 #define SHOAL_OPEN_H
+#include "admission.h"
 #include "claim.h"
 #include "ownership.h"
 #include "refuse.h"
 #include "reopen.h"
 #include "schedule.h"
 #include "scratch.h"
-
-#define NOT_OURS -1
+#include "stateless.h"
 
 /* Whether another connection of this client port already has what this one's replies would look like. */
 static __always_inline struct connection *same_reply(const struct packet *packet, const struct destination *to,
 						      __u32 hash, __u32 n_buckets, struct packet *reply)
 {
 	reply->source = unmapped(&to->address);
-	reply->source_port = to->port;
+	reply->source_port = port_at(to, packet);
 	reply->destination = packet->source;
 	reply->destination_port = packet->source_port;
 	reply->protocol = packet->protocol;
@@ -33,21 +33,8 @@ static __always_inline __u64 add_connection(const struct packet *packet, const s
 
 	if (!c)
 		return NOWHERE;
-	struct ip_address inside = unmapped(&to->address);
-
+	describe(c, packet, to, number);
 	c->expires = now + table->timeout_ticks[state & 31];
-	c->client = packet->source;
-	c->virtual_address = packet->destination;
-	c->inside = inside;
-	c->client_port = packet->source_port;
-	c->virtual_port = packet->destination_port;
-	c->inside_port = to->port;
-	c->protocol = packet->protocol;
-	c->method = to->method;
-	c->destination = number;
-	c->address_delta = address_change(&packet->destination, &inside);
-	c->port_delta = csum_delta16(packet->destination_port, to->port);
-	c->client_hop.ifindex = 0;
 	if (place / SHOAL_BUCKET_SLOTS != bucket_index(hash, 0, n_buckets_of(table)))
 		flags |= SHOAL_SPILLED;
 	if (to->method == SHOAL_FULLNAT && !take_local_port(place, hash)) {
@@ -84,19 +71,14 @@ static __always_inline int clear_reply(const struct packet *packet, const struct
 	return may_go && kill_connection(other, word, opening->now);
 }
 
-/* By itself, so that its key is off the stack of those who ask. */
-__noinline __u32 listening_service(const struct packet *packet)
+/* Whether a packet without a connection may begin one, or go on with one that the table had no place for. */
+static __always_inline int may_open(const struct packet *packet, const struct service_config *config, int overloaded)
 {
-	if (!packet)
-		return NO_SERVICE;
-	struct listener_key key = {
-		.address = mapped(&packet->destination),
-		.port = packet->destination_port,
-		.protocol = packet->protocol,
-	};
-	const struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
-
-	return listener ? listener->service : NO_SERVICE;
+	if (packet->opens)
+		return 1;
+	if (packet->protocol != IPPROTO_TCP || packet->event == TCP_SYN)
+		return 0;
+	return overloaded || (config->options & SHOAL_SLOPPY && packet->event != TCP_RST);
 }
 
 /* The destination of a new connection: that of the client's template, or one that the scheduler chooses. */
@@ -108,7 +90,6 @@ static __always_inline __u32 choose_persistently(struct scratch *scratch)
 	const struct service_config *config = config_of(service);
 	int is_persistent = config && config->persistence;
 
-	opening->is_templated = 0;
 	if (is_persistent)
 		number = recall_destination(service, client, opening->now);
 	if (number != NO_DESTINATION) {
@@ -123,15 +104,64 @@ static __always_inline __u32 choose_persistently(struct scratch *scratch)
 	return opening->is_templated ? settled : number;
 }
 
-/* A connection that was given a destination does not come about. */
-static __always_inline int give_up(struct scratch *scratch, __u32 number, enum shoal_drop reason)
+/* A connection that may be older than its entry goes where it would go without one. */
+static __always_inline __u32 choose_for(const struct packet *packet, struct scratch *scratch)
+{
+	int is_begin = packet->opens && packet->protocol != IPPROTO_UDP;
+
+	return scratch->opening.overloaded && !is_begin ? choose_by_rendezvous(&scratch->request) :
+							  choose_persistently(scratch);
+}
+
+/* A template counts no connection that has no entry. */
+static __always_inline void forget_template(struct scratch *scratch, __u32 number)
 {
 	if (scratch->opening.is_templated)
 		release_template(number, &scratch->packet.source);
+}
+
+/* A connection that was given a destination does not come about. */
+static __always_inline int give_up(struct scratch *scratch, __u32 number, enum shoal_drop reason)
+{
+	forget_template(scratch, number);
 	return drop(scratch->request.service, reason);
 }
 
-/* A packet from a client without a connection: schedule it when it may open one. Returns an outcome or NOT_OURS. */
+/* Its destination is chosen: the entry, where the service keeps one and there is a place. */
+static __always_inline int enter(struct scratch *scratch, const struct service_config *config,
+				 const struct destination *to, __u32 number, const struct settings *table)
+{
+	const struct packet *packet = &scratch->packet;
+	struct opening *opening = &scratch->opening;
+
+	__u32 flags = opening->is_templated ? SHOAL_TEMPLATED : 0;
+
+	if (config->options & SHOAL_ONE_PACKET && packet->protocol == IPPROTO_UDP && to->method != SHOAL_FULLNAT) {
+		describe_loosely(scratch, packet, to, number);
+		forget_template(scratch, number);
+		count_connection(opening->service, number);
+		return OUTCOME_SEND;
+	}
+	if (to->method == SHOAL_NAT && !clear_reply(packet, to, opening, table, &scratch->other))
+		return give_up(scratch, number, SHOAL_REPLY_TUPLE_IN_USE);
+	if (!is_within_limit(opening->service, config))
+		return give_up(scratch, number, SHOAL_CONNECTION_LIMIT);
+	__u32 state = packet->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_NONE;
+	opening->place = add_connection(packet, to, number, opening->hash, opening->now, state, flags, table);
+	if (opening->place == NOWHERE) {
+		hold(opening->service, -1);
+		forget_template(scratch, number);
+		return NOT_PLACED;
+	}
+	if (opening->place == PORTLESS) {
+		hold(opening->service, -1);
+		return give_up(scratch, number, SHOAL_NO_LOCAL_PORT);
+	}
+	count_connection(opening->service, number);
+	return OUTCOME_SEND;
+}
+
+/* A client's packet without a connection: schedule it if it may open one. Returns an outcome, NOT_OURS or NOT_PLACED. */
 __noinline int open_connection(void)
 {
 	struct settings *table = bpf_map_lookup_elem(&settings, &zero);
@@ -141,13 +171,20 @@ __noinline int open_connection(void)
 
 	struct opening *opening = &scratch->opening;
 	const struct packet *packet = &scratch->packet;
-	__u32 service = listening_service(packet);
-	if (service == NO_SERVICE)
+	__u32 service = listening_service(packet, opening->mark);
+	const struct service_config *config = config_of(service);
+	if (service == NO_SERVICE || !config)
 		return NOT_OURS;
-	if (!packet->opens)
+	opening->service = service;
+	opening->is_templated = 0;
+	opening->overloaded = was_overloaded(opening->now, table);
+	if (!may_open(packet, config, opening->overloaded))
 		return OUTCOME_PASS;	/* of a connection unknown here: the host resets it */
 	if (packet->ttl <= 1)
 		return refuse(service, SHOAL_TTL_EXCEEDED, 0);
+	int refusal = judge_source(packet, service);
+	if (refusal != ADMITTED)
+		return drop(service, refusal);
 
 	scratch->request = (struct request){
 		.service = service,
@@ -157,22 +194,11 @@ __noinline int open_connection(void)
 		.client_port = packet->source_port,
 		.virtual_address = mapped(&packet->destination),
 	};
-	__u32 number = choose_persistently(scratch);
+	__u32 number = choose_for(packet, scratch);
 	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
 	if (number == NO_DESTINATION || !to)
 		return drop(service, SHOAL_NO_REAL_SERVER);
-
-	__u32 flags = opening->is_templated ? SHOAL_TEMPLATED : 0;
-	if (to->method == SHOAL_NAT && !clear_reply(packet, to, opening, table, &scratch->other))
-		return give_up(scratch, number, SHOAL_REPLY_TUPLE_IN_USE);
-	__u32 state = packet->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_NONE;
-	opening->place = add_connection(packet, to, number, opening->hash, opening->now, state, flags, table);
-	if (opening->place == NOWHERE)
-		return give_up(scratch, number, SHOAL_TABLE_FULL);
-	if (opening->place == PORTLESS)
-		return give_up(scratch, number, SHOAL_NO_LOCAL_PORT);
-	count_connection(service, number);
-	return OUTCOME_SEND;
+	return enter(scratch, config, to, number, table);
 }
 
 /*
@@ -192,27 +218,19 @@ __noinline int adopt_from_reply(void)
 	if (reply->protocol == IPPROTO_TCP && reply->event != TCP_ACK)
 		return NOT_OURS;
 
-	struct listener_key key = {
-		.address = mapped(&reply->source),
-		.port = reply->source_port,
-		.protocol = reply->protocol,
-	};
-	const struct reverse *outside = bpf_map_lookup_elem(&reverses, &key);
-	__u32 number = outside ? outside->destination : NO_DESTINATION;
+	__u32 number = find_outside(reply, forward);
 	const struct destination *from = bpf_map_lookup_elem(&destinations, &number);
-	if (!outside || !from || from->method != SHOAL_NAT)
+	if (!from)
 		return NOT_OURS;
-	forward->source = reply->destination;
-	forward->source_port = reply->destination_port;
-	forward->destination = unmapped(&outside->virtual_address);
-	forward->destination_port = outside->virtual_port;
-	forward->protocol = reply->protocol;
 	struct connection *known = find_connection(forward, opening->hash, n_buckets_of(table), FROM_CLIENT);
 	if (known && !kill_connection(known, READ_ONCE(known->word), opening->now))
 		return NOT_OURS;
 	__u32 state = reply->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_ESTABLISHED;
 	opening->place = add_connection(forward, from, number, opening->hash, opening->now, state, 0, table);
-	return opening->place == NOWHERE ? NOT_OURS : OUTCOME_SEND;
+	if (opening->place == NOWHERE)
+		return NOT_OURS;
+	hold(from->service, 1);
+	return OUTCOME_SEND;
 }
 
 #endif

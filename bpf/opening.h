@@ -17,6 +17,12 @@ static __always_inline int end_connection(struct connection *c, __u32 word, cons
 	return refuse(destination->service, SHOAL_REMOVED, 0);
 }
 
+/* The connection that was just opened. */
+static __always_inline struct connection *opened(struct scratch *scratch)
+{
+	return scratch->opening.place == LOOSE ? &scratch->loose : entry_at(scratch->opening.place);
+}
+
 static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scratch *scratch, struct headers *headers,
 					    __u32 now, const struct settings *table)
 {
@@ -24,6 +30,7 @@ static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scrat
 	struct opening *opening = &scratch->opening;
 
 	opening->now = now;
+	opening->mark = mark_of(context);
 	opening->hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed);
 	struct connection *c = find_connection(packet, opening->hash, n_buckets_of(table), FROM_CLIENT);
 	struct destination *destination = NULL;
@@ -46,9 +53,11 @@ static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scrat
 	}
 	if (!c) {
 		int outcome = open_connection();
+		if (outcome == NOT_PLACED)
+			outcome = balance_without_entry();
 		if (outcome != OUTCOME_SEND)
 			return outcome;
-		c = entry_at(opening->place);
+		c = opened(scratch);
 		if (!c)
 			return NOT_OURS;
 		__u32 number = c->destination;
@@ -79,12 +88,15 @@ static __always_inline int open_from_server(SHOAL_CONTEXT *context, struct scrat
 	}
 	if (!c) {
 		/* what is for this router itself, such as an answer to a probe, is not a client's */
-		if (!handover_goes_on() || !leads_elsewhere(context, packet))
+		int is_handover = handover_goes_on();
+		if ((!is_handover && !replies_are_loose(now, table)) || !leads_elsewhere(context, packet))
 			return NOT_OURS;
-		int outcome = adopt_from_reply();
+		int outcome = is_handover ? adopt_from_reply() : NOT_OURS;
+		if (outcome == NOT_OURS)
+			outcome = answer_without_entry();
 		if (outcome != OUTCOME_SEND)
 			return outcome;
-		c = entry_at(opening->place);
+		c = opened(scratch);
 		if (!c)
 			return NOT_OURS;
 	}

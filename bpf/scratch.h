@@ -13,7 +13,9 @@ struct opening {
 	__u32 hash;
 	__u32 now;
 	__u32 is_templated;		/* a template counts the connection */
-	__u32 reserved;
+	__u32 mark;			/* firewall mark of the packet */
+	__u32 service;
+	__u32 overloaded;		/* the table has lately been full: packets may be of connections that it never held */
 };
 
 struct scratch {
@@ -22,7 +24,9 @@ struct scratch {
 	struct route route;
 	struct opening opening;
 	struct fragment_key datagram;	/* of a fragment */
+	struct packet outside;		/* one in the name of a listener */
 	struct request request;
+	struct connection loose;	/* of a packet that has no entry in the table: this one only */
 };
 
 struct {

@@ -19,14 +19,20 @@ enum outcome {
 	OUTCOME_ENDPOINT,	/* the endpoint program decides */
 };
 
+/* Of what may begin a connection: no outcome yet. */
+#define NOT_OURS -1
+#define NOT_PLACED -2		/* the table has no place for it */
+
 static __always_inline enum outcome drop(__u32 service, enum shoal_drop reason)
 {
 	struct service_counters *counters = bpf_map_lookup_elem(&service_counters, &service);
+	__u32 index = reason;
 
+	barrier_var(index);	/* the verifier wants the mask, whatever the compiler knows */
 	if (!counters)
 		counters = bpf_map_lookup_elem(&service_counters, &zero);
 	if (counters)
-		counters->drops[reason & 31]++;
+		counters->drops[index & 31]++;
 	return OUTCOME_DROP;
 }
 

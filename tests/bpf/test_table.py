@@ -28,7 +28,8 @@ SYN = Packet(
 def serving(bench: PacketBench, family: int) -> PacketBench:
     service = Service(
         name="www",
-        listeners=(Listener(address=VIP, port=80, protocol=Protocol.TCP),),
+        # two, so that a real server's packets have no one name and nothing goes on without an entry
+        listeners=tuple(Listener(address=VIP, port=port, protocol=Protocol.TCP) for port in (80, 443)),
         scheduler="rr",
         method=ForwardingMethod.NAT,
         destinations=tuple(Destination(address=real, port=80, weight=1) for real in REALS),

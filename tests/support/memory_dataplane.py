@@ -47,6 +47,7 @@ class MemoryDataplane(Dataplane):
     services: dict[str, Service] = field(default_factory=dict)
     refuse: set[str] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
+    full: bool = False
 
     def actual(self) -> DataplaneState:
         """What was put."""
@@ -92,6 +93,10 @@ class MemoryDataplane(Dataplane):
         )
         drops = {Drop.NO_REAL_SERVER: 1, Drop.FRAGMENT_WITHOUT_FIRST: 4}
         return Counters(services={"www": www}, drops=drops, connections_held=1, connections_limit=1024)
+
+    def overloaded(self) -> bool:
+        """As the test says."""
+        return self.full
 
     def sweep(self) -> int:
         """Nothing expires here."""

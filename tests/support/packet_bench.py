@@ -164,6 +164,11 @@ class PacketBench:
         for key, ports in list(told.items()):
             ports.tick = ports.tick - ticks & 0xFFFFFFFF
             told.put(key, ports)
+        for overload in (self.dataplane._loaded.table("overloads")[index] for index in (0, 1)):
+            overload.tick = overload.tick - ticks & 0xFFFFFFFF
+        arrivals = self.dataplane._loaded.dictionary("source_arrivals")
+        for key, due in list(arrivals.items()):
+            arrivals.put(key, ffi.new("__u64 *", max(0, due[0] - round(seconds * 1e9))))
 
     def _age_held(self, ticks: int) -> None:
         """Let time pass for the fragments that wait."""
@@ -189,6 +194,8 @@ class PacketBench:
             "encapsulations",
             "thresholds",
             "services",
+            "service_loads",
+            "overloads",
             "service_configs",
             "local_pools",
             "filter",
@@ -205,6 +212,10 @@ class PacketBench:
             "fragments",
             "held_chains",
             "local_ports",
+            "listener_ranges",
+            "marks",
+            "access",
+            "source_arrivals",
         ):
             dictionary = loaded.dictionary(name)
             for key, _ in list(dictionary.items()):

@@ -6,7 +6,7 @@ an address is folded into 32 bits, as the hashing schedulers do, so that they ch
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from shoal.dataplane.base import (
     Attachment,
@@ -19,7 +19,7 @@ from shoal.dataplane.base import (
     Step,
 )
 from shoal.dataplane.packet import IP_HEADER, Packet, Verdict
-from shoal.model import Address, Connection, LocalPool, Persistence, Template
+from shoal.model import Address, Connection, LocalPool, Network, Persistence, Template
 
 LONGER_HEADER = IP_HEADER[6] - IP_HEADER[4]
 PREFIX = int(IPv6Address("2001:db8:2001:db8::"))
@@ -65,17 +65,33 @@ def verdict_to_ipv4(verdict: Verdict) -> Verdict:
 
 def service_to_ipv6(service: Service) -> Service:
     """The same service in IPv6."""
-    return _readdressed(service, to_ipv6)
+    return _readdressed(service, to_ipv6, _network_to_ipv6)
 
 
 def service_to_ipv4(service: Service) -> Service:
     """The same service in IPv4."""
-    return _readdressed(service, to_ipv4)
+    return _readdressed(service, to_ipv4, _network_to_ipv4)
 
 
-def _readdressed(service: Service, to: Callable[[Address], Address]) -> Service:
+def _network_to_ipv6(network: Network) -> Network:
+    return IPv6Network((to_ipv6(network.network_address), network.prefixlen + 96))
+
+
+def _network_to_ipv4(network: Network) -> Network:
+    return IPv4Network((to_ipv4(network.network_address), network.prefixlen - 96))
+
+
+def _readdressed(
+    service: Service, to: Callable[[Address], Address], network_to: Callable[[Network], Network]
+) -> Service:
+    admission = replace(
+        service.admission,
+        allow=tuple(map(network_to, service.admission.allow)),
+        deny=tuple(map(network_to, service.admission.deny)),
+    )
     return replace(
         service,
+        admission=admission,
         listeners=tuple(replace(each, address=to(each.address)) for each in service.listeners),
         destinations=tuple(replace(each, address=to(each.address)) for each in service.destinations),
         persistence=_persistence(service.persistence),
@@ -108,7 +124,7 @@ class TranslatedDataplane(Dataplane):
     def actual(self) -> DataplaneState:
         """What is installed, in IPv4."""
         services = {name: service_to_ipv4(each) for name, each in self.inner.actual().services.items()}
-        return DataplaneState(services=services)
+        return DataplaneState(services=services, timeouts=self.inner.actual().timeouts)
 
     def apply(self, steps: Sequence[Step]) -> None:
         """The same steps in IPv6."""
@@ -170,6 +186,10 @@ class TranslatedDataplane(Dataplane):
             connections_held=counters.ipv6_connections_held,
             connections_limit=counters.ipv6_connections_limit,
         )
+
+    def overloaded(self) -> bool:
+        """As it is."""
+        return self.inner.overloaded()
 
     def sweep(self) -> int:
         """As it is."""

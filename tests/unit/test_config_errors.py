@@ -41,7 +41,12 @@ LINE = {text: number for number, text in reversed([*enumerate(FULL.splitlines(),
         ("interval = 2", "interval = 0.05", "virtual_servers[0].monitor.interval", "0.05 is below 0.1"),
         ("rise = 3", "rise = 0", "virtual_servers[0].monitor.rise", "0 is below 1"),
         ("weight = 3", "weight = 65536", "virtual_servers[0].real_servers[0].weight", "65536 is above 65535"),
-        ("port = 8080", "port = 0", "virtual_servers[0].real_servers[0].port", "0 is below 1"),
+        (
+            "port = 8080",
+            "port = 65536",
+            "virtual_servers[0].real_servers[0].port",
+            "65536 is above 65535",
+        ),
         # choices
         ('hook = "tc"', 'hook = "xpd"', "dataplane.hook", "'xpd' is not a known hook"),
         ('scheduler = "wrr"', 'scheduler = "maglev"', None, "'maglev' is not a known scheduler"),
@@ -254,7 +259,7 @@ def test_a_wrong_monitor_says_what_is_wrong(monitor, key, problem):
         (
             "serial = 7",
             "zzz = 7",
-            "Remove it; known here: serial, cluster, paths, routers, dataplane, virtual_servers.",
+            "Remove it; known here: serial, cluster, paths, routers, dataplane, timeouts, virtual_servers.",
         ),
         ("weight = 3", "weihgt = 3", "Did you mean 'weight'?"),
         ("listen =", "liten =", "Did you mean 'listen'?"),

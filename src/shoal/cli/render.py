@@ -79,6 +79,9 @@ def render_servers(servers: Mapping[str, Any], *, now: float) -> list[Text | Tab
         shown += [head, _real_servers(virtual["real_servers"], now=now, method=virtual["method"])]
         unwell = [each for each in virtual["real_servers"] if each["health"] != "up" and each["reason"]]
         shown += [Text(f"  {each['name']}: {each['reason']}", style="yellow") for each in unwell]
+        if virtual["stateless_packets"]:
+            text = f"  {short(virtual['stateless_packets'])} packets balanced without an entry: the table was full"
+            shown.append(Text(text, style="yellow"))
         if virtual["drops"]:
             drops = ", ".join(f"{reason} {count:,}" for reason, count in sorted(virtual["drops"].items()))
             shown.append(Text(f"  dropped: {drops}", style="red"))

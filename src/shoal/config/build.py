@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from shoal.config import notation
+from shoal.config.admission_rules import admission
 from shoal.config.rules import PUBLIC, dead_time, gateways
 from shoal.config.schema import (
     Document,
@@ -16,6 +17,7 @@ from shoal.config.schema import (
     MonitorTable,
     ProgramMonitorTable,
     SendExpectMonitorTable,
+    TimeoutsTable,
     VirtualServerTable,
 )
 from shoal.config.server_rules import real_servers
@@ -24,6 +26,7 @@ from shoal.model import (
     AddressGroup,
     AdminState,
     Cluster,
+    ConnectionState,
     Encapsulation,
     FloatingAddress,
     ForwardingMethod,
@@ -42,6 +45,7 @@ from shoal.model import (
     address_order,
     endpoint,
 )
+from shoal.model.tcp_states import TIMEOUTS
 
 GROUP = "default"
 THIS_ROUTER = "this"
@@ -71,6 +75,8 @@ def build(document: Document, *, key: bytes) -> Cluster:
         max_virtual_servers=document.dataplane.max_virtual_servers,
         max_real_servers=document.dataplane.max_real_servers,
         max_templates=document.dataplane.max_templates,
+        max_access_entries=document.dataplane.max_access_entries,
+        timeouts=_timeouts(document.timeouts),
     )
     return replace(cluster, digest=digest(cluster))
 
@@ -96,6 +102,14 @@ def digest(cluster: Cluster) -> bytes:
     return hashlib.sha256(msgspec.json.encode(meaning, enc_hook=str, order="sorted")).digest()
 
 
+def _timeouts(table: TimeoutsTable) -> tuple[tuple[ConnectionState, float], ...]:
+    """Of every state; those of TCP have its table's names."""
+    return tuple(
+        (state, float(table.udp if state is ConnectionState.UDP else getattr(table.tcp, state.value)))
+        for state in TIMEOUTS
+    )
+
+
 def _floating_order(floating: dict[str, Any]) -> tuple[str, tuple[int, int]]:
     return floating["path"], address_order(floating["address"])
 
@@ -117,7 +131,10 @@ def _routers(document: Document) -> tuple[Router, ...]:
 def _floating(document: Document) -> tuple[FloatingAddress, ...]:
     """Each virtual address once, in the order of the file, then the gateways."""
     virtual = dict.fromkeys(
-        notation.listener(text).address for server in document.virtual_servers for text in server.listen
+        notation.listener(text).address
+        for server in document.virtual_servers
+        for text in server.listen
+        if not notation.is_mark(text)
     )
     return (
         *(FloatingAddress(address=ip_interface(address), path=PUBLIC) for address in virtual),
@@ -132,7 +149,11 @@ def _floating(document: Document) -> tuple[FloatingAddress, ...]:
 def _virtual_server(table: VirtualServerTable) -> VirtualServer:
     return VirtualServer(
         name=table.name,
-        listeners=tuple(notation.listener(text) for text in table.listen),
+        listeners=tuple(notation.listener(text) for text in table.listen if not notation.is_mark(text)),
+        marks=tuple(sorted(notation.mark(text) for text in table.listen if notation.is_mark(text))),
+        one_packet=table.one_packet,
+        sloppy=table.sloppy,
+        admission=admission(table),
         scheduler=table.scheduler,
         scheduler_flags=tuple(sorted(table.scheduler_flags)),
         method=ForwardingMethod(table.method),

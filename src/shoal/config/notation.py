@@ -5,13 +5,15 @@ import warnings
 from ipaddress import IPv6Address, ip_address, ip_interface, ip_network
 
 from shoal.errors import ConfigError
-from shoal.model import Address, Interface, Listener, Protocol
+from shoal.model import LAST_PORT, RATE_PERIODS, Address, Interface, Listener, Network, Protocol, Rate
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,54}")
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")
 _PORT = re.compile(r"[0-9]{1,5}")
 _STATUSES = re.compile(r"([0-9]{3})(?:\s*-\s*([0-9]{3}))?")
 _LONGEST_SHOWN = 60
+MARK = "fwmark:"
+HIGHEST_RATE = 1_000_000
 
 
 def shown(value: object) -> str:
@@ -142,7 +144,7 @@ def ports(text: str) -> range:
 
 
 def endpoint(text: str) -> tuple[Address, int]:
-    """``ADDRESS:PORT`` of a real server; an IPv6 address stands in brackets."""
+    """``ADDRESS:PORT`` of a real server, or ``ADDRESS:*``, as port 0; an IPv6 address stands in brackets."""
     host, colon, number = text.rpartition(":")
     if not colon or _is_address(text):
         address(text.strip("[]"))
@@ -150,7 +152,7 @@ def endpoint(text: str) -> tuple[Address, int]:
             problem=f"{shown(text)} has no port",
             fix="Write ADDRESS:PORT, such as 10.0.1.21:80 or [2001:db8::21]:80.",
         )
-    return address(_host(host, of=text)), port(number)
+    return address(_host(host, of=text)), 0 if number == "*" else port(number)
 
 
 def _is_address(text: str) -> bool:
@@ -165,8 +167,27 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def listener_ports(text: str) -> tuple[int, int]:
+    """The ports of a listener: one as ``(80, 0)``, ``8000-8099`` as its ends, ``*`` as ``(0, 65535)``."""
+    if text == "*":
+        return 0, LAST_PORT
+    first, dash, last = text.partition("-")
+    if not dash:
+        return port(first), 0
+    low, high = port(first.strip()), port(last.strip())
+    if low >= high:
+        raise ConfigError(
+            problem=f"{shown(text)} is not a range of ports",
+            fix="Write the lower port first, such as 8000-8099.",
+        )
+    return low, high
+
+
 def listener(text: str) -> Listener:
-    """``ADDRESS:PORT/tcp`` or ``ADDRESS:PORT/udp``; an IPv6 address stands in brackets."""
+    """``ADDRESS:PORT/tcp`` or ``ADDRESS:PORT/udp``; an IPv6 address stands in brackets.
+
+    In the place of the port may stand a range, ``8000-8099``, or ``*`` for any port.
+    """
     where, slash, protocol = text.partition("/")
     host, colon, number = where.rpartition(":")
     if not slash or not colon or _is_address(where):
@@ -177,7 +198,55 @@ def listener(text: str) -> Listener:
     if protocol not in tuple(Protocol):
         raise ConfigError(problem=f"{shown(protocol)} is not a known protocol", fix="Use tcp or udp.")
     found = routable_address(_host(host, of=text))
-    return Listener(address=found, port=port(number), protocol=Protocol(protocol))
+    first, last = listener_ports(number)
+    return Listener(address=found, port=first, protocol=Protocol(protocol), last_port=last)
+
+
+def is_mark(text: str) -> bool:
+    """Whether it is a firewall mark rather than an address."""
+    return text.startswith(MARK)
+
+
+def mark(text: str) -> int:
+    """``fwmark:NUMBER``; the number may be hexadecimal, as nftables writes it."""
+    number = text.removeprefix(MARK)
+    if (
+        re.fullmatch(r"[0-9]{1,10}|0x[0-9a-fA-F]{1,8}", number)
+        and 1 <= int(number, 0 if "x" in number else 10) < 1 << 32
+    ):
+        return int(number, 0 if "x" in number else 10)
+    raise ConfigError(
+        problem=f"{shown(text)} is not a firewall mark",
+        fix="Write fwmark: and a number from 1 to 4294967295, such as fwmark:7 or fwmark:0x10.",
+    )
+
+
+def network(text: str) -> Network:
+    """``ADDRESS/LENGTH``, or an address alone."""
+    try:
+        found = ip_network(text, strict=False)
+    except ValueError as error:
+        raise ConfigError(
+            problem=f"{shown(text)} is not a network",
+            fix="Write a network such as 198.51.100.0/24 or 2001:db8:1::/48.",
+        ) from error
+    if found.network_address != ip_interface(text).ip:
+        raise ConfigError(
+            problem=f"{shown(text)} is an address within a network, not the network", fix=f"Write {found}."
+        )
+    return found
+
+
+def rate(text: str) -> Rate:
+    """``100/s``, ``30/m`` or ``5/h``."""
+    periods = {letter: seconds for seconds, letter in RATE_PERIODS.items()}
+    count, _, letter = text.partition("/")
+    if not re.fullmatch(r"[0-9]{1,7}", count) or not 1 <= int(count) <= HIGHEST_RATE or letter not in periods:
+        raise ConfigError(
+            problem=f"{shown(text)} is not a rate",
+            fix=f"Write a number from 1 to {HIGHEST_RATE} and /s, /m or /h, such as 100/s.",
+        )
+    return Rate(count=int(count), period=periods[letter])
 
 
 def name(text: str) -> str:

@@ -120,6 +120,35 @@ class DataplaneTable(Table, kw_only=True):
             ge=1024, le=16_777_216, description="room in the dataplane for clients that persistence remembers"
         ),
     ] = 65_536
+    max_access_entries: Annotated[
+        int, Meta(ge=1, le=1_048_576, description="room in the dataplane for entries of allow and deny")
+    ] = 16_384
+
+
+Timeout = Annotated[int, Meta(ge=1, le=31 * 86_400, description="seconds without a packet")]
+
+
+class TcpTimeoutsTable(Table, kw_only=True):
+    """``[timeouts.tcp]``: how long a TCP connection is kept in each state, as the router sees it."""
+
+    none: Timeout = 2
+    established: Timeout = 900
+    syn_sent: Timeout = 120
+    syn_recv: Timeout = 60
+    fin_wait: Timeout = 120
+    time_wait: Timeout = 120
+    close: Timeout = 10
+    close_wait: Timeout = 60
+    last_ack: Timeout = 30
+    listen: Timeout = 120
+    synack: Timeout = 120
+
+
+class TimeoutsTable(Table, kw_only=True):
+    """``[timeouts]``: how long a connection without packets is kept. The defaults are those of IPVS."""
+
+    tcp: TcpTimeoutsTable = field(default_factory=TcpTimeoutsTable)
+    udp: Timeout = 300
 
 
 class MonitorTable(Table, kw_only=True):
@@ -194,7 +223,10 @@ class RealServerTable(Table, kw_only=True):
 
     name: Annotated[str, Meta(description="name; default ADDRESS:PORT")] = ""
     address: Address
-    port: Annotated[int, Meta(ge=1, le=65535, description="port on the real server")]
+    port: Annotated[
+        int,
+        Meta(ge=0, le=65535, description="port on the real server; 0: packets keep the one they came with"),
+    ] = 0
     weight: Annotated[int, Meta(ge=0, le=65535, description="share of new connections; 0: none")] = 1
     method: Annotated[
         Method | None,
@@ -258,8 +290,13 @@ class VirtualServerTable(Table, kw_only=True):
     listen: Annotated[
         list[str],
         Meta(
-            description="ADDRESS:PORT/tcp or /udp",
-            examples=[["192.0.2.10:80/tcp"], ["[2001:db8::10]:80/tcp"]],
+            description="ADDRESS:PORT/tcp or /udp, with a port, FIRST-LAST, or * for any; or fwmark:NUMBER",
+            examples=[
+                ["192.0.2.10:80/tcp"],
+                ["[2001:db8::10]:8000-8099/tcp"],
+                ["192.0.2.10:*/udp"],
+                ["fwmark:7"],
+            ],
         ),
     ]
     scheduler: Annotated[
@@ -302,14 +339,50 @@ class VirtualServerTable(Table, kw_only=True):
         Literal["keep", "reset"],
         Meta(description="the same of a real server that is down; datagram flows always move"),
     ] = "keep"
+    one_packet: Annotated[
+        bool, Meta(description="schedule every datagram by itself, and keep no connections (UDP only)")
+    ] = False
+    sloppy: Annotated[
+        bool, Meta(description="let a TCP packet from amid a connection begin one, as after a failover")
+    ] = False
+    allow: Annotated[
+        list[str],
+        Meta(
+            description="networks of the clients that are admitted; all others are refused",
+            examples=[["198.51.100.0/24"]],
+        ),
+    ] = field(default_factory=list)
+    deny: Annotated[
+        list[str],
+        Meta(
+            description="networks of clients that are refused; of allow and deny the longer prefix decides",
+            examples=[["203.0.113.0/24", "2001:db8:bad::/48"]],
+        ),
+    ] = field(default_factory=list)
+    connection_limit: Annotated[
+        int, Meta(ge=0, le=2**32 - 1, description="most live connections at a time; 0: no limit")
+    ] = 0
+    source_rate: Annotated[
+        str,
+        Meta(
+            description="most new connections of one client address (IPv6: of a /64); /s, /m or /h",
+            examples=["100/s", "30/m"],
+        ),
+    ] = ""
+    source_burst: Annotated[
+        int,
+        Meta(
+            ge=0, le=1_000_000, description="how many of them may come at once; 0: as many as the rate names"
+        ),
+    ] = 0
     monitor: Annotated[AnyMonitorTable, Meta(description="how health is found out")] = field(
         default_factory=TcpMonitorTable
     )
     real_servers: Annotated[
         list[RealServerTable | str],
         Meta(
-            description="tables, or ADDRESS:PORT for short",
-            examples=[["10.0.1.21:80"], ["[2001:db8:1::21]:80"]],
+            description="tables, or ADDRESS:PORT for short; ADDRESS:* keeps the port that a packet came with",
+            examples=[["10.0.1.21:80"], ["[2001:db8:1::21]:80"], ["10.0.1.21:*"]],
         ),
     ]
 
@@ -322,4 +395,5 @@ class Document(Table, kw_only=True):
     paths: Annotated[dict[str, PathTable], Meta(description="networks by name; public is required")]
     routers: list[RouterTable] = field(default_factory=list)
     dataplane: DataplaneTable = field(default_factory=DataplaneTable)
+    timeouts: TimeoutsTable = field(default_factory=TimeoutsTable)
     virtual_servers: list[VirtualServerTable] = field(default_factory=list)

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from shoal.config import listening_rules as listening
 from shoal.config import notation
+from shoal.config.admission_rules import check_admissions
 from shoal.config.findings import Findings
 from shoal.config.persistence_rules import check_persistence, check_thresholds
 from shoal.config.schema import (
@@ -68,6 +70,9 @@ def check_virtual_servers(
             problem=f"{len(virtual) + len(gateways)} floating addresses are more than {MAX_FLOATING}",
             fix="Let virtual servers share addresses, on different ports.",
         )
+    listening.check_marks(document, findings)
+    listening.check_ranges(document, findings)
+    check_admissions(document, findings)
     _check_room(document, findings)
     names: dict[str, TablePath] = {}
     for server in document.virtual_servers:
@@ -78,11 +83,16 @@ def check_virtual_servers(
             findings.report(at, problem=problem, fix="Give each its own name.")
         _check_scheduler_flags(server, findings)
         _check_real_servers(server, findings, virtual=virtual)
+        listening.check_mapping(server, findings, real_servers=real_servers(server))
+        listening.check_probed_port(server, findings, real_servers=real_servers(server))
+        listening.check_one_packet(server, findings)
         _check_unchanged_ports(server, findings)
         _check_family(server, findings)
         check_persistence(server, findings)
         check_thresholds(server, findings)
         _check_monitor(server.monitor, findings)
+    placed = [real_servers(server) for server in document.virtual_servers]
+    listening.check_one_packet_replies(document, findings, placed=placed)
 
 
 def _check_room(document: Document, findings: Findings) -> None:
@@ -106,19 +116,16 @@ def _check_listeners(
         at = (*server.at, "listen")
         if not server.listen:
             findings.report(at, problem="there is no listener", fix='Add one, such as "192.0.2.10:80/tcp".')
-        for index, text in enumerate(server.listen):
-            found = findings.read((*at, index), notation.listener, of=text)
-            if found is None:
-                continue
+        for place, found in listening.listeners_of(server, findings):
             if found.address in taken:
                 findings.report(
-                    (*at, index),
+                    place,
                     problem=f"{found.address} is {taken[found.address]}, so it cannot be a virtual address",
                     fix="Use an address of the public network that no machine has.",
                 )
             if found in listeners:
                 findings.report(
-                    (*at, index),
+                    place,
                     problem=f"{found} is already served by {listeners[found] or 'another virtual server'}",
                     fix="Remove one of the two, or use another address, port or protocol.",
                 )
@@ -185,13 +192,10 @@ def _check_distinct(server: VirtualServerTable, findings: Findings, *, virtual: 
 
 def _check_unchanged_ports(server: VirtualServerTable, findings: Findings) -> None:
     """Under dr and tunnel a real server gets the packet as it was sent: its port is that of every listener."""
-    at = (*server.at, "listen")
-    listeners = [
-        findings.read((*at, index), notation.listener, of=each) for index, each in enumerate(server.listen)
-    ]
-    ports = sorted({each.port for each in listeners if each is not None})
+    listeners = [found for _, found in listening.listeners_of(server, findings)]
+    ports = sorted({port for each in listeners for port in (each.port, *each.ports[-1:])})
     for place, each in real_servers(server):
-        wrong = [port for port in ports if port != each.port]
+        wrong = [port for port in ports if port != each.port] if each.port else []
         method = each.method or server.method
         if not findings.is_sound(place) or method in REWRITING or not wrong:
             continue
@@ -206,11 +210,7 @@ def _check_unchanged_ports(server: VirtualServerTable, findings: Findings) -> No
 def _check_family(server: VirtualServerTable, findings: Findings) -> None:
     """nat and dr leave a packet in its family, so listeners and real servers are of that of the first listener."""
     at = (*server.at, "listen")
-    listeners = [
-        ((*at, index), found)
-        for index, text in enumerate(server.listen)
-        if (found := findings.read((*at, index), notation.listener, of=text)) is not None
-    ]
+    listeners = listening.listeners_of(server, findings)
     staying = [
         (at, each) for at, each in real_servers(server) if (each.method or server.method) in ONE_FAMILY
     ]

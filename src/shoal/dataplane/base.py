@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from shoal.model import (
+    EVERYBODY,
     GUE_PORT,
     Address,
+    Admission,
     Connection,
+    ConnectionState,
     Encapsulation,
     ForwardingMethod,
     Listener,
@@ -21,6 +24,7 @@ from shoal.model import (
     Persistence,
     Template,
 )
+from shoal.model.tcp_states import TIMEOUTS
 
 _OUTER_HEADER = {4: 20, 6: 40}
 _BEHIND_IT = {Encapsulation.IPIP: 0, Encapsulation.GRE: 4, Encapsulation.GUE: 12}
@@ -32,8 +36,8 @@ class Destination:
 
     ``weight`` 0: no new connections, existing ones go on. ``available`` False (its health is down): the same, and
     UDP flows and unanswered SYNs that were bound to it are scheduled anew, since they would only be lost there.
-    ``method`` None: that of its service. A connection keeps the method with which it began. ``encap``, and with gue its
-    UDP port, count under method tunnel alone. With ``upper_threshold``
+    ``port`` 0: packets keep theirs. ``method`` None: that of its service. A connection keeps the method with
+    which it began. ``encap``, and with gue its UDP port, count under method tunnel alone. With ``upper_threshold``
     connections it is overloaded, and schedulers pass over it until it has fewer than ``lower_threshold``, or than three
     quarters of the upper one if that is 0. Persistence goes first: it does not look at thresholds.
     ``draining``: nor does it send any new connection here. ``cut``: its connections end at the client's next packet.
@@ -81,6 +85,8 @@ class Service:
     sent. ``cut_removed``: connections of destinations that leave the service end at the next packet of the client: TCP
     gets a reset, datagram flows are scheduled anew. ``cut_down``: so do those of destinations that are not available.
     ``mss_clamp``: the largest TCP segment that a SYN may announce, in bytes; True: what the ways carry.
+    ``marks`` are firewall marks that lead here, whatever the address. ``one_packet``: every datagram is scheduled
+    by itself and no connection is kept. ``sloppy``: a TCP packet that is neither SYN nor RST may begin a connection.
     """
 
     name: str
@@ -93,6 +99,10 @@ class Service:
     persistence: Persistence | None = None
     cut_removed: bool = False
     cut_down: bool = False
+    marks: tuple[int, ...] = ()
+    one_packet: bool = False
+    sloppy: bool = False
+    admission: Admission = EVERYBODY
 
     def method_of(self, destination: Destination) -> ForwardingMethod:
         """How packets reach one of its destinations."""
@@ -110,9 +120,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataplaneState:
-    """All services, by name."""
+    """All services, by name, and how many seconds a connection is kept in each state without a packet."""
 
     services: Mapping[str, Service] = field(default_factory=dict)
+    timeouts: Mapping[ConnectionState, float] = field(default_factory=lambda: dict(TIMEOUTS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +141,18 @@ class RemoveService:
     name: str
 
 
-Step = PutService | RemoveService
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTimeouts:
+    """Replace the timeouts: whole seconds, one for each state. A connection goes by them from its next packet on."""
+
+    timeouts: Mapping[ConnectionState, float]
+    changes: tuple[str, ...] = ()
+
+
+Step = PutService | RemoveService | SetTimeouts
+
+
+OVERLOAD_SECONDS = 10.0
 
 
 class Drop(StrEnum):
@@ -147,6 +169,9 @@ class Drop(StrEnum):
     PACKET_TOO_BIG = "packet_too_big"
     REMOVED = "removed"
     NO_LOCAL_PORT = "no_local_port"
+    DENIED = "denied"
+    CONNECTION_LIMIT = "connection_limit"
+    SOURCE_RATE = "source_rate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,9 +196,11 @@ class ServiceCounters:
     """Totals of a service, its drops by reason, and its destinations by ``(address, port)``.
 
     ``unpersisted``: connections that persistence could not remember, because there was no room for a template.
+    ``stateless_packets`` were balanced although the table had no place for their connections.
     """
 
     connections: int = 0
+    stateless_packets: int = 0
     drops: Mapping[Drop, int] = field(default_factory=dict)
     destinations: Mapping[tuple[Address, int], DestinationCounters] = field(default_factory=dict)
     unpersisted: int = 0
@@ -195,6 +222,11 @@ class Counters:
     ipv6_connections_held: int = 0
     ipv6_connections_limit: int = 0
     local_ports_held: int = 0
+
+    @property
+    def stateless_packets(self) -> int:
+        """Packets of all services that were balanced for lack of a place in the table."""
+        return sum(each.stateless_packets for each in self.services.values())
 
     @property
     def held(self) -> int:
@@ -251,6 +283,10 @@ class Dataplane(ABC):
     @abstractmethod
     def counters(self) -> Counters:
         """A snapshot of all counters."""
+
+    @abstractmethod
+    def overloaded(self) -> bool:
+        """Whether within the last ``OVERLOAD_SECONDS`` a new connection found no place in the table."""
 
     @abstractmethod
     def sweep(self) -> int:

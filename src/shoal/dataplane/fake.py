@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import islice
 
 from shoal.dataplane.base import (
+    OVERLOAD_SECONDS,
     Attachment,
     Counters,
     Dataplane,
@@ -18,9 +19,12 @@ from shoal.dataplane.base import (
     PutService,
     RemoveService,
     Service,
+    SetTimeouts,
     Step,
 )
+from shoal.dataplane.fake_admission import Admissions
 from shoal.dataplane.fake_entries import Chosen, Client, Endpoint, Entry, Installed
+from shoal.dataplane.fake_listeners import Listeners, name_outside
 from shoal.dataplane.fake_local import LocalPorts
 from shoal.dataplane.fake_persistence import Templates
 from shoal.dataplane.fake_rewrite import towards_client, towards_server
@@ -28,10 +32,9 @@ from shoal.dataplane.fake_uncommon import UncommonPackets
 from shoal.dataplane.fake_ways import Ways
 from shoal.dataplane.packet import PASS, Packet, TcpFlags, Verdict, drop, forward
 from shoal.dataplane.tally import Tally
-from shoal.errors import ConfigError
-from shoal.model import Connection, ConnectionState, ForwardingMethod, Listener, LocalPool, Protocol, Template
-from shoal.model.tcp_states import ACTIVE_STATES, TIMEOUTS, TRANSITIONS, Direction
-from shoal.schedulers import Request, scheduler_class
+from shoal.model import Connection, ConnectionState, ForwardingMethod, LocalPool, Protocol, Template
+from shoal.model.tcp_states import ACTIVE_STATES, TIMEOUTS, TRANSITIONS, Direction, TcpEvent
+from shoal.schedulers import Load, Request, rendezvous, scheduler_class
 from shoal.schedulers.twos import chances
 
 
@@ -58,7 +61,11 @@ class FakeDataplane(Dataplane):
         self._now = 0.0
         self._born = 0
         self._installed: dict[str, Installed] = {}
-        self._listeners: dict[Listener, str] = {}
+        self._listeners = Listeners()
+        self._admissions = Admissions()
+        self._timeouts = dict(TIMEOUTS)
+        self._refused: dict[int, float] = {}  # by family: when a connection last found no place
+        self._held_by = Counter[str]()  # by service
         self._by_client: dict[Client, list[Entry]] = {}
         self._held = Counter[int]()
         self._local_ports = LocalPorts()
@@ -72,7 +79,8 @@ class FakeDataplane(Dataplane):
 
     def actual(self) -> DataplaneState:
         """What is installed."""
-        return DataplaneState(services={name: each.service for name, each in self._installed.items()})
+        services = {name: each.service for name, each in self._installed.items()}
+        return DataplaneState(services=services, timeouts=dict(self._timeouts))
 
     def apply(self, steps: Sequence[Step]) -> None:
         """Carry out the steps. Raises ConfigError at one that takes another service's listener."""
@@ -81,6 +89,8 @@ class FakeDataplane(Dataplane):
                 self._put(step.service)
             elif isinstance(step, RemoveService):
                 self._remove(step.name)
+            elif isinstance(step, SetTimeouts):
+                self._timeouts = dict(step.timeouts)
 
     def use_local(self, pool: LocalPool) -> None:
         """Take the local ends of fullnat connections from this pool from now on; without one there are none."""
@@ -112,6 +122,10 @@ class FakeDataplane(Dataplane):
             local_ports_held=self._local_ports.held,
         )
 
+    def overloaded(self) -> bool:
+        """Whether the table was full a moment ago."""
+        return any(self._now - refused < OVERLOAD_SECONDS for refused in self._refused.values())
+
     def sweep(self) -> int:
         """Remove every expired connection."""
         self.uncommon.sweep(now=self._now)
@@ -127,13 +141,15 @@ class FakeDataplane(Dataplane):
     def remove(self) -> None:
         """Forget services and connections."""
         self._installed.clear()
-        self._listeners.clear()
+        self._listeners = Listeners()
         self._by_client.clear()
         self._tallies.clear()
         self._drops.clear()
         self._held.clear()
         self._templates.clear()
         self._local_ports.clear()
+        self._held_by.clear()
+        self._refused.clear()
 
     def advance(self, now: float) -> None:
         """Let time pass until ``now``; it never goes back."""
@@ -150,20 +166,19 @@ class FakeDataplane(Dataplane):
         source = (packet.source, packet.source_port)
         destination = (packet.destination, packet.destination_port)
         entry = self._find((packet.protocol, *source), virtual=destination)
-        if entry is not None or self._service_at(packet.protocol, destination) is not None:
+        if entry is not None or self._service_at(packet) is not None:
             return self._to_real_server(packet, entry)
-        entry = self._find((packet.protocol, *destination), real=source)
+        entry = self._find((packet.protocol, *destination), real=source) or self._loose_reply(packet)
         return PASS if entry is None else self._to_client(packet, entry)
 
     def _to_real_server(self, packet: Packet, entry: Entry | None) -> Verdict:
         """A packet of a client, or one that wants to be."""
         assert packet.protocol is not None
-        endpoint = (packet.destination, packet.destination_port)
-        listener = self._service_at(packet.protocol, endpoint)
+        listener = self._service_at(packet)
         name = entry.service if entry else listener.service.name if listener else ""
-        if entry is None and not packet.opens:
+        if entry is None and not self._may_open(packet, listener):
             return PASS
-        if entry is not None and self._tally(entry.service, entry.real).ends(packet):
+        if entry is not None and self._tally(entry.service, entry.destination).ends(packet):
             self._step(entry, replace(packet, flags=TcpFlags.RST), direction=Direction.INPUT)
             return self._drop(name, Drop.REMOVED)
         if packet.ttl <= 1:
@@ -173,7 +188,7 @@ class FakeDataplane(Dataplane):
             if isinstance(scheduled, Verdict):
                 return scheduled
             entry = scheduled
-        key = entry.service, entry.real
+        key = entry.service, entry.destination
         if not self._ways.fits(packet, key, entry.method):
             return self._drop(entry.service, Drop.PACKET_TOO_BIG)
         self._tally(*key).add(packet.length, inwards=True)
@@ -190,7 +205,7 @@ class FakeDataplane(Dataplane):
             return self._drop(entry.service, Drop.TTL_EXCEEDED)
         if packet.length > self._ways.mtu:
             return self._drop(entry.service, Drop.PACKET_TOO_BIG)
-        self._tally(entry.service, entry.real).add(packet.length, inwards=False)
+        self._tally(entry.service, entry.destination).add(packet.length, inwards=False)
         self._step(entry, packet, direction=Direction.OUTPUT)
         packet = self._ways.clamped(packet, (entry.service, entry.real), entry.method)
         return forward(towards_client(packet, entry))
@@ -211,14 +226,14 @@ class FakeDataplane(Dataplane):
 
     def _must_be_scheduled_anew(self, packet: Packet, entry: Entry) -> bool:
         """A client's port that is used again, or a flow that would be lost on a real server that is down."""
-        listener = self._service_at(entry.protocol, entry.virtual)
+        listener = self._service_at(packet)
         if listener is None or not packet.opens:
             return False
-        if entry.is_closed or self._tally(entry.service, entry.real).is_cut:
+        if entry.is_closed or self._tally(entry.service, entry.destination).is_cut:
             return True
         unanswered = entry.state in (ConnectionState.UDP, ConnectionState.SYN_RECV)
         return unanswered and not any(
-            each.endpoint == entry.real and each.available for each in listener.service.destinations
+            each.endpoint == entry.destination and each.available for each in listener.service.destinations
         )
 
     def _schedule(
@@ -230,30 +245,29 @@ class FakeDataplane(Dataplane):
         name = listener.service.name
         if replacing is not None:
             self._forget(replacing)
-        chosen = self._choose_persistently(listener, packet)
+        if (refusal := self._admissions.judge(listener.service, packet.source, now=self._now)) is not None:
+            return self._drop(name, refusal)
+        chosen = self._choose_for(listener, packet)
         if chosen is None:
             return self._drop(name, Drop.NO_REAL_SERVER)
-        real, method, is_templated = chosen
-        client = (packet.source, packet.source_port)
-        taken = self._find((packet.protocol, *client), real=real) is not None
-        if taken and method is ForwardingMethod.NAT:
-            return self._give_up(listener, chosen, packet, Drop.REPLY_TUPLE_IN_USE)
+        entry = self._entry(packet, name, chosen)
+        if self._is_alone(listener.service, entry):
+            self._forget_template(listener, entry)
+            entry.loose = True
+            self._tally(name, entry.destination).connections += 1
+            listener.connections += 1
+            return entry
+        taken = self._find(entry.key, real=entry.real) is not None
+        if taken and entry.method is ForwardingMethod.NAT:
+            return self._give_up(listener, entry, Drop.REPLY_TUPLE_IN_USE)
+        limit = listener.service.admission.connection_limit
+        if limit and self._held_by[name] >= limit:
+            return self._give_up(listener, entry, Drop.CONNECTION_LIMIT)
         if not self._make_room(packet.source.version):
-            return self._give_up(listener, chosen, packet, Drop.TABLE_FULL)
-        self._born += 1
-        entry = Entry(
-            protocol=packet.protocol,
-            client=client,
-            virtual=(packet.destination, packet.destination_port),
-            real=real,
-            service=name,
-            method=method,
-            state=ConnectionState.NONE if packet.protocol is Protocol.TCP else ConnectionState.UDP,
-            born=self._born,
-            is_templated=is_templated,
-        )
-        if method is ForwardingMethod.FULLNAT and not self._local_ports.take(entry):
-            return self._give_up(listener, chosen, packet, Drop.NO_LOCAL_PORT)
+            self._forget_template(listener, entry)
+            return self._without_entry(packet, listener)
+        if entry.method is ForwardingMethod.FULLNAT and not self._local_ports.take(entry):
+            return self._give_up(listener, entry, Drop.NO_LOCAL_PORT)
         self._remember(entry)
         listener.connections += 1
         return entry
@@ -275,26 +289,139 @@ class FakeDataplane(Dataplane):
             installed.unpersisted += 1
         return destination.endpoint, service.method_of(destination), is_kept
 
-    def _give_up(self, installed: Installed, chosen: Chosen, packet: Packet, reason: Drop) -> Verdict:
+    @staticmethod
+    def _is_alone(service: Service, entry: Entry) -> bool:
+        """Whether it is a datagram that is scheduled by itself; fullnat needs an entry for its replies."""
+        is_fullnat = entry.method is ForwardingMethod.FULLNAT
+        return service.one_packet and entry.protocol is Protocol.UDP and not is_fullnat
+
+    def _forget_template(self, installed: Installed, entry: Entry) -> None:
+        """A template counts no connection that has no entry."""
+        if entry.is_templated:
+            self._templates.release(installed.service, entry.client[0], entry.destination)
+            entry.is_templated = False
+
+    def _give_up(self, installed: Installed, entry: Entry, reason: Drop) -> Verdict:
         """A connection that was given a real server does not come about."""
-        if chosen[2]:
-            self._templates.release(installed.service, packet.source, chosen[0])
+        self._forget_template(installed, entry)
         return self._drop(installed.service.name, reason)
+
+    def _entry(self, packet: Packet, service: str, chosen: Chosen) -> Entry:
+        """What is to be remembered of a client's packet that goes to a real server."""
+        assert packet.protocol is not None
+        self._born += 1
+        destination, method, is_templated = chosen
+        return Entry(
+            protocol=packet.protocol,
+            client=(packet.source, packet.source_port),
+            virtual=(packet.destination, packet.destination_port),
+            real=(destination[0], destination[1] or packet.destination_port),
+            destination=destination,
+            service=service,
+            method=method,
+            state=ConnectionState.NONE if packet.protocol is Protocol.TCP else ConnectionState.UDP,
+            born=self._born,
+            is_templated=is_templated,
+        )
+
+    def _choose_for(self, installed: Installed, packet: Packet) -> Chosen | None:
+        """A real server; what may be older than its entry goes where it would go without one."""
+        is_begin = packet.opens and packet.protocol is not Protocol.UDP
+        if not self._was_overloaded(packet.source.version) or is_begin:
+            return self._choose_persistently(installed, packet)
+        destination = self._by_rendezvous(installed, packet)
+        if destination is None:
+            return None
+        return destination.endpoint, installed.service.method_of(destination), False
 
     def _choose(self, installed: Installed, packet: Packet) -> Destination | None:
         """The scheduler's choice by the loads of this moment."""
+        loads, request = self._loads(installed), self._request(packet)
+        index = installed.scheduler.choose(loads, request)
+        return None if index is None else installed.service.destinations[index]
+
+    def _by_rendezvous(self, installed: Installed, packet: Packet) -> Destination | None:
+        index = rendezvous.choose(self._loads(installed), self._request(packet))
+        return None if index is None else installed.service.destinations[index]
+
+    def _loads(self, installed: Installed) -> list[Load]:
+        """The destinations as a scheduler sees them at this moment."""
         destinations = installed.service.destinations
         tallies = [self._tally(installed.service.name, each.endpoint) for each in destinations]
-        loads = [tally.load_of(each) for each, tally in zip(destinations, tallies, strict=True)]
-        request = Request(
+        return [tally.load_of(each) for each, tally in zip(destinations, tallies, strict=True)]
+
+    def _request(self, packet: Packet) -> Request:
+        return Request(
             client=packet.source,
             client_port=packet.source_port,
             virtual_address=packet.destination,
             chance=(self._chance(), self._chance()),
             now=self._now,
         )
-        index = installed.scheduler.choose(loads, request)
-        return None if index is None else destinations[index]
+
+    # -- packets without a connection
+
+    def _was_overloaded(self, family: int) -> bool:
+        """Whether connections of the family may be alive that found no place in the table."""
+        refused = self._refused.get(family)
+        return refused is not None and self._now - refused < self._timeouts[ConnectionState.ESTABLISHED]
+
+    def _may_open(self, packet: Packet, installed: Installed | None) -> bool:
+        """Whether a packet may begin a connection, or go on with one that the table had no place for."""
+        if packet.opens:
+            return True
+        if packet.protocol is not Protocol.TCP or packet.event is TcpEvent.SYN or installed is None:
+            return False
+        if self._was_overloaded(packet.source.version):
+            return True
+        return installed.service.sloppy and packet.event is not TcpEvent.RST
+
+    def _without_entry(self, packet: Packet, installed: Installed) -> Entry | Verdict:
+        """The table has no place: a choice that any router makes alike, and nothing is remembered."""
+        name = installed.service.name
+        self._refused[packet.source.version] = self._now
+        destination = self._by_rendezvous(installed, packet)
+        if destination is None:
+            return self._drop(name, Drop.NO_REAL_SERVER)
+        method = installed.service.method_of(destination)
+        entry = self._entry(packet, name, (destination.endpoint, method, False))
+        entry.loose = True
+        if entry.method is ForwardingMethod.FULLNAT:
+            return self._drop(name, Drop.TABLE_FULL)
+        if entry.method is ForwardingMethod.NAT:
+            found = self._outside(entry.protocol, entry.real)
+            if found is None or (found[0].name, found[1:]) != (name, (destination, entry.virtual)):
+                return self._drop(name, Drop.TABLE_FULL)
+        installed.stateless_packets += 1
+        return entry
+
+    def _loose_reply(self, packet: Packet) -> Entry | None:
+        """A reply for which there is no connection, but which may have been asked for."""
+        assert packet.protocol is not None
+        found = self._outside(packet.protocol, (packet.source, packet.source_port))
+        if found is None:
+            return None
+        service, destination, (address, port) = found
+        is_one_packet = service.one_packet and packet.protocol is Protocol.UDP
+        if not is_one_packet and not self._was_overloaded(packet.source.version):
+            return None
+        if not is_one_packet:
+            self._installed[service.name].stateless_packets += 1
+        request = replace(
+            packet,
+            source=packet.destination,
+            source_port=packet.destination_port,
+            destination=address,
+            destination_port=port,
+        )
+        chosen = destination.endpoint, service.method_of(destination), False
+        entry = self._entry(request, service.name, chosen)
+        entry.loose = True
+        return entry
+
+    def _outside(self, protocol: Protocol, real: Endpoint) -> tuple[Service, Destination, Endpoint] | None:
+        services = (each.service for each in self._installed.values())
+        return name_outside(services, protocol, real, listeners=self._listeners)
 
     def _make_room(self, family: int) -> bool:
         """Whether its family has room for one more; if need be the oldest half-open connection gives way."""
@@ -311,12 +438,14 @@ class FakeDataplane(Dataplane):
 
     def _step(self, entry: Entry, packet: Packet, *, direction: Direction) -> None:
         """Move the state machine by a packet, keep the counts exact, and begin the timeout anew."""
+        if entry.loose:
+            return
         event = packet.event
         if entry.protocol is Protocol.TCP and event is not None:
             self._count(entry, -1)
             entry.state = TRANSITIONS[direction][event][entry.state]
             self._count(entry, 1)
-        entry.deadline = self._now + TIMEOUTS[entry.state]
+        entry.deadline = self._now + self._timeouts[entry.state]
 
     def _entries(self) -> list[Entry]:
         return [entry for entries in self._by_client.values() for entry in entries]
@@ -324,8 +453,9 @@ class FakeDataplane(Dataplane):
     def _remember(self, entry: Entry) -> None:
         self._by_client.setdefault(entry.key, []).append(entry)
         self._held[entry.family] += 1
+        self._held_by[entry.service] += 1
         self._count(entry, 1)
-        self._tally(entry.service, entry.real).begin()
+        self._tally(entry.service, entry.destination).begin()
 
     def _forget(self, entry: Entry) -> None:
         entries = self._by_client[entry.key]
@@ -334,26 +464,17 @@ class FakeDataplane(Dataplane):
             del self._by_client[entry.key]
         self._held[entry.family] -= 1
         self._local_ports.release(entry)
+        self._held_by[entry.service] -= 1
         self._count(entry, -1)
-        self._tally(entry.service, entry.real).end()
+        self._tally(entry.service, entry.destination).end()
         installed = self._installed.get(entry.service)
         if entry.is_templated and installed is not None:
-            self._templates.release(installed.service, entry.client[0], entry.real)
+            self._templates.release(installed.service, entry.client[0], entry.destination)
 
     def _put(self, service: Service) -> None:
-        taken = [
-            each for each in service.listeners if self._listeners.get(each, service.name) != service.name
-        ]
-        if taken:
-            raise ConfigError(
-                where=service.name,
-                problem=f"listener {taken[0]} belongs to {self._listeners[taken[0]]}",
-                fix="Remove it there first.",
-            )
         scheduler = scheduler_class(service.scheduler)(flags=service.scheduler_flags)
         self.uncommon.note(service)
-        self._release(service.name)
-        self._listeners |= dict.fromkeys(service.listeners, service.name)
+        self._listeners.put(service)
         fresh = Installed(service=service, scheduler=scheduler)
         installed = self._installed.setdefault(service.name, fresh)
         if not (scheduler.outlives_changes and installed.scheduler.name == scheduler.name):
@@ -368,25 +489,25 @@ class FakeDataplane(Dataplane):
 
     def _remove(self, name: str) -> None:
         """Take a service and its totals away; its connections stay, and stay counted."""
-        self._release(name)
+        self._listeners.release(name)
         gone = self._installed.pop(name, None)
         for (service, endpoint), tally in self._tallies.items():
             if service == name and gone is not None:
                 tally.remove(gone.service)
                 self._tallies[service, endpoint] = tally.emptied()
 
-    def _release(self, name: str) -> None:
-        self._listeners = {each: owner for each, owner in self._listeners.items() if owner != name}
-
-    def _service_at(self, protocol: Protocol, endpoint: Endpoint) -> Installed | None:
-        name = self._listeners.get(Listener(address=endpoint[0], port=endpoint[1], protocol=protocol))
+    def _service_at(self, packet: Packet) -> Installed | None:
+        """Whose a packet of a client is."""
+        assert packet.protocol is not None
+        endpoint = packet.destination, packet.destination_port
+        name = self._listeners.find(packet.protocol, endpoint, mark=packet.mark)
         return None if name is None else self._installed[name]
 
     def _tally(self, service: str, endpoint: Endpoint) -> Tally:
         return self._tallies.setdefault((service, endpoint), Tally())
 
     def _count(self, entry: Entry, amount: int) -> None:
-        tally = self._tally(entry.service, entry.real)
+        tally = self._tally(entry.service, entry.destination)
         if entry.state in ACTIVE_STATES:
             tally.active += amount
         else:

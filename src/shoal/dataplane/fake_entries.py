@@ -18,13 +18,15 @@ Chosen = tuple[Endpoint, ForwardingMethod, bool]
 @dataclass(slots=True, kw_only=True, eq=False)
 class Entry:
     """A connection. ``born`` orders half-open ones by age; ``is_templated``: a template counts it; ``local`` is its end
-    at this router under fullnat.
+    at this router under fullnat. ``real`` is where its packets go, ``destination`` whose they are counted. A loose one
+    is that of a single packet, and not remembered.
     """
 
     protocol: Protocol
     client: Endpoint
     virtual: Endpoint
     real: Endpoint
+    destination: Endpoint
     service: str
     method: ForwardingMethod
     state: ConnectionState
@@ -32,6 +34,7 @@ class Entry:
     deadline: float = 0.0
     is_templated: bool = False
     local: Endpoint | None = None
+    loose: bool = False
 
     @property
     def key(self) -> Client:
@@ -69,12 +72,14 @@ class Installed:
     scheduler: Scheduler
     connections: int = 0
     unpersisted: int = 0
+    stateless_packets: int = 0
     drops: Counter[Drop] = field(default_factory=Counter)
 
     def counted(self, tally: Callable[[str, Endpoint], Tally]) -> ServiceCounters:
         """Its counters as they are now."""
         return ServiceCounters(
             connections=self.connections,
+            stateless_packets=self.stateless_packets,
             drops=dict(self.drops),
             unpersisted=self.unpersisted,
             destinations={

@@ -92,7 +92,7 @@ class UncommonPackets:
         entry, to_server = found
         if packet.ttl <= 1:
             return self._drop(entry.service, Drop.TTL_EXCEEDED)
-        key = entry.service, entry.real
+        key = entry.service, entry.destination
         if not self._ways.fits(packet, key, entry.method):
             return self._drop(entry.service, Drop.PACKET_TOO_BIG)
         self._tally(*key).add(packet.length, inwards=to_server)

@@ -60,7 +60,8 @@ class Packet:
 
     ``ttl`` is the hop limit under IPv6. ``fragment_offset`` is in bytes, a multiple of 8. ``identification`` is the
     same in all fragments of a datagram, and is 0 in what is no fragment. ``outer`` is around the packet; ``length``
-    does not count it. ``mss`` is the maximum segment size that a TCP option announces; 0: none does.
+    does not count it. ``mss`` is the maximum segment size that a TCP option announces; 0: none does. ``mark`` is what
+    a filter of this host wrote on it; it is on no wire.
     """
 
     source: Address
@@ -77,6 +78,7 @@ class Packet:
     identification: int = 0
     quote: Quote | None = None
     mss: int = 0
+    mark: int = 0
 
     @property
     def length(self) -> int:

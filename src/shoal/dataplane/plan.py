@@ -1,6 +1,7 @@
 """The difference between the state a dataplane should be in and the one it is in, as steps. Pure.
 
-Order of steps: services that go and whose listener another one takes; then what is put, by name, except that
+Order of steps: the timeouts; services that go and whose listener another one takes; then what is put, by name, except
+that
 whoever gives up a listener comes before whoever takes it; then the other services that go. Where services
 hand listeners round in a circle, one of them is first put without what it gives up.
 """
@@ -9,8 +10,19 @@ import heapq
 from collections.abc import Mapping
 from dataclasses import replace
 
-from shoal.dataplane.base import DataplaneState, Destination, PutService, RemoveService, Service, Step
-from shoal.model import Encapsulation, Listener, Persistence, endpoint
+from shoal.dataplane.base import (
+    DataplaneState,
+    Destination,
+    PutService,
+    RemoveService,
+    Service,
+    SetTimeouts,
+    Step,
+)
+from shoal.dataplane.differences import option_changes, timeout_changes
+from shoal.model import EVERYBODY, Encapsulation, Listener, Persistence, endpoint
+
+Claim = Listener | int
 
 
 def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
@@ -24,15 +36,22 @@ def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
         for name, service in sorted(desired.services.items())
         if name not in actual.services or not _same(service, actual.services[name])
     }
-    taken = {listener for service in pending.values() for listener in service.listeners}
+    taken = {claim for service in pending.values() for claim in _claims(service)}
     gone = sorted(actual.services.keys() - desired.services.keys())
-    first = [name for name in gone if not taken.isdisjoint(actual.services[name].listeners)]
+    first = [name for name in gone if not taken.isdisjoint(_claims(actual.services[name]))]
     held = {name: actual.services[name] for name in pending.keys() & actual.services.keys()}
+    said = timeout_changes(desired.timeouts, actual.timeouts)
     return (
+        *((SetTimeouts(timeouts=desired.timeouts, changes=said),) if said else ()),
         *(RemoveService(name=name) for name in first),
         *_puts(pending, held=held),
         *(RemoveService(name=name) for name in gone if name not in first),
     )
+
+
+def _claims(service: Service) -> tuple[Claim, ...]:
+    """What no two services can have: listeners, and firewall marks as their numbers."""
+    return (*service.listeners, *service.marks)
 
 
 def _same(one: Service, other: Service) -> bool:
@@ -41,9 +60,9 @@ def _same(one: Service, other: Service) -> bool:
     return _unordered(one) == _unordered(other)
 
 
-def _unordered(service: Service) -> tuple[Service, set[Listener], set[str]]:
-    plain = replace(_spelled_out(service), listeners=(), scheduler_flags=())
-    return plain, set(service.listeners), set(service.scheduler_flags)
+def _unordered(service: Service) -> tuple[Service, set[Claim], set[str]]:
+    plain = replace(_spelled_out(service), listeners=(), marks=(), scheduler_flags=())
+    return plain, set(_claims(service)), set(service.scheduler_flags)
 
 
 def _spelled_out(service: Service) -> Service:
@@ -59,35 +78,37 @@ def _spelled_out(service: Service) -> Service:
 def _puts(pending: dict[str, Service], *, held: dict[str, Service]) -> list[Step]:
     """Every pending service once, in a circle one of them twice. ``held`` is what they are now; both are used up."""
     steps: list[Step] = []
-    owners = {listener: name for name, service in held.items() for listener in service.listeners}
-    takers: dict[Listener, list[str]] = {}
+    owners = {claim: name for name, service in held.items() for claim in _claims(service)}
+    takers: dict[Claim, list[str]] = {}
     for name, service in pending.items():
-        for listener in service.listeners:
-            takers.setdefault(listener, []).append(name)
+        for claim in _claims(service):
+            takers.setdefault(claim, []).append(name)
     ready = sorted(pending)  # a heap: all that may be put now are in it, and some that may not
     while pending:
         free = _next_ready(ready, pending, owners=owners)
         if free is None:
             name = min(each for service in pending.values() for each in _blockers(service, owners=owners))
-            wanted = {each for other in pending.keys() - {name} for each in pending[other].listeners}
+            wanted = {each for other in pending.keys() - {name} for each in _claims(pending[other])}
             kept = tuple(each for each in held[name].listeners if each not in wanted)
-            service = replace(held[name], listeners=kept)
+            marks = tuple(each for each in held[name].marks if each not in wanted)
+            service = replace(held[name], listeners=kept, marks=marks)
         else:
             name, service = free, pending.pop(free)
         old = held.get(name)
         steps.append(PutService(service=service, changes=changes(service, old)))
         held[name] = service
-        for listener in () if old is None else old.listeners:
-            if owners.get(listener) == name and listener not in service.listeners:
-                del owners[listener]
-                for taker in takers.get(listener, ()):
+        kept_claims = frozenset(_claims(service))
+        for claim in () if old is None else _claims(old):
+            if owners.get(claim) == name and claim not in kept_claims:
+                del owners[claim]
+                for taker in takers.get(claim, ()):
                     heapq.heappush(ready, taker)
-        owners.update(dict.fromkeys(service.listeners, name))
+        owners.update(dict.fromkeys(kept_claims, name))
     return steps
 
 
 def _next_ready(
-    ready: list[str], pending: Mapping[str, Service], *, owners: Mapping[Listener, str]
+    ready: list[str], pending: Mapping[str, Service], *, owners: Mapping[Claim, str]
 ) -> str | None:
     """The first pending service by name that takes no listener from another; None in a circle."""
     while ready:
@@ -97,17 +118,21 @@ def _next_ready(
     return None
 
 
-def _blockers(service: Service, *, owners: Mapping[Listener, str]) -> set[str]:
+def _blockers(service: Service, *, owners: Mapping[Claim, str]) -> set[str]:
     """The other services that hold a listener which this one takes."""
-    return {owners.get(listener, service.name) for listener in service.listeners} - {service.name}
+    return {owners.get(claim, service.name) for claim in _claims(service)} - {service.name}
 
 
 def changes(new: Service, old: Service | None) -> tuple[str, ...]:
     """What differs, for people: ``weight of 10.0.1.21:80 1 -> 3``, ``added 10.0.1.23:80``."""
     if old is None:
-        old = replace(new, listeners=(), destinations=())
+        old = replace(
+            new, listeners=(), marks=(), destinations=(), admission=EVERYBODY, one_packet=False, sloppy=False
+        )
     said = [f"added listener {each}" for each in new.listeners if each not in old.listeners]
     said += [f"removed listener {each}" for each in old.listeners if each not in new.listeners]
+    said += [f"added listener fwmark:{each}" for each in new.marks if each not in old.marks]
+    said += [f"removed listener fwmark:{each}" for each in old.marks if each not in new.marks]
     settings = (
         ("scheduler", new.scheduler, old.scheduler),
         ("scheduler flags", _shown_flags(new), _shown_flags(old)),
@@ -118,7 +143,7 @@ def changes(new: Service, old: Service | None) -> tuple[str, ...]:
         ("persistence", _shown_persistence(new.persistence), _shown_persistence(old.persistence)),
     )
     said += [f"{setting} {before} -> {after}" for setting, after, before in settings if before != after]
-    return (*said, *_destination_changes(new, old))
+    return (*said, *option_changes(new, old), *_destination_changes(new, old))
 
 
 def _shown_flags(service: Service) -> str:

@@ -6,7 +6,15 @@ The calls block for as long as the dataplane's do; the shell runs them in a thre
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shoal.dataplane.base import Attachment, Counters, Dataplane, DataplaneState, PutService, Step
+from shoal.dataplane.base import (
+    Attachment,
+    Counters,
+    Dataplane,
+    DataplaneState,
+    PutService,
+    SetTimeouts,
+    Step,
+)
 from shoal.dataplane.plan import plan
 from shoal.errors import ShoalError
 from shoal.ipc.messages import Record
@@ -90,6 +98,8 @@ def list_templates(dataplane: Dataplane, *, limit: int) -> view.TemplatesView:
 
 def step_record(step: Step, *, at: float) -> Record:
     """The journal's line for a step that was carried out."""
+    if isinstance(step, SetTimeouts):
+        return Record(at=at, source="lvsd", event="timeouts.set", cause="; ".join(step.changes), fields={})
     if isinstance(step, PutService):
         cause, event, name = "; ".join(step.changes), "service.put", step.service.name
     else:

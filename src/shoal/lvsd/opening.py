@@ -26,7 +26,8 @@ OpenDataplane = Callable[[Cluster, str, Places], Dataplane]
 def base(cluster: Cluster) -> tuple[object, ...]:
     """What a dataplane is opened with: a change of this needs a new one."""
     pools = cluster.uses_fullnat, cluster.fullnat_ports
-    return cluster.paths, cluster.routers, cluster.hook, pools, sizes(cluster)
+    sees_marks = any(each.marks for each in cluster.virtual_servers)
+    return cluster.paths, cluster.routers, cluster.hook, pools, sees_marks, sizes(cluster)
 
 
 def sizes(cluster: Cluster) -> dict[str, int]:
@@ -37,6 +38,7 @@ def sizes(cluster: Cluster) -> dict[str, int]:
         "max_virtual_servers": cluster.max_virtual_servers,
         "max_real_servers": cluster.max_real_servers,
         "max_templates": cluster.max_templates,
+        "max_access_entries": cluster.max_access_entries,
     }
 
 

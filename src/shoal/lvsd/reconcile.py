@@ -45,7 +45,8 @@ def desired(
                 drains=drains or {},
             )
             for virtual_server in cluster.virtual_servers
-        }
+        },
+        timeouts=dict(cluster.timeouts),
     )
 
 
@@ -83,6 +84,10 @@ def _service(
         persistence=virtual_server.persistence,
         cut_removed=virtual_server.cut_removed,
         cut_down=virtual_server.cut_down,
+        marks=virtual_server.marks,
+        one_packet=virtual_server.one_packet,
+        sloppy=virtual_server.sloppy,
+        admission=virtual_server.admission,
         destinations=tuple(
             Destination(
                 address=real_server.address,

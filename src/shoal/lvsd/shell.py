@@ -54,6 +54,8 @@ SWEEP_INTERVAL = 1.0
 ANSWER_TIMEOUT = 5.0
 CHILDREN = ("pulse", "nanny")
 
+_OVERLOAD = "the connection table is full: raise max_connections, or lower the timeouts"
+
 Result = TypeVar("Result")
 
 
@@ -85,6 +87,7 @@ class Lvsd:
         self._remove = False
         self._refusal = ""
         self._failures: dict[str, str] = {}
+        self._overloaded = False
 
     async def start(self) -> None:
         """Read the configuration, listen for the siblings and open the dataplane. Raises what they raise."""
@@ -266,6 +269,7 @@ class Lvsd:
             await asyncio.sleep(SWEEP_INTERVAL)
             try:
                 await self._in_worker(self._dataplane.sweep)
+                self._note_overload(await self._in_worker(self._dataplane.overloaded))
             except ShoalError as error:
                 self._note_failure("sweep", str(error))
             else:
@@ -316,12 +320,9 @@ class Lvsd:
     async def _snapshot(self) -> view.Snapshot:
         observation = await self._in_worker(lambda: observe(self._dataplane))
         dataplane = (failure and f"dataplane: {failure}" for failure in self._failures.values())
-        trouble = (
-            *dataplane,
-            self._refusal,
-            self._file.trouble and f"journal: {self._file.trouble}",
-            self._drains.trouble,
-        )
+        overload = _OVERLOAD if self._overloaded else ""
+        journal = self._file.trouble and f"journal: {self._file.trouble}"
+        trouble = (*dataplane, overload, self._refusal, journal, self._drains.trouble)
         return view.Snapshot(
             cluster=self._cluster,
             router=self._settings.router,
@@ -374,6 +375,15 @@ class Lvsd:
         if failure and failure != self._failures.get(during):
             self._note("dataplane.failed", cause=failure, fields={"during": during})
         self._failures[during] = failure
+
+    def _note_overload(self, overloaded: bool) -> None:
+        """Journal when the table becomes too small for what comes, and when it is large enough again."""
+        if overloaded and not self._overloaded:
+            cause = "the connection table is full: new connections are balanced without an entry"
+            self._note("table.overloaded", cause=cause)
+        elif self._overloaded and not overloaded:
+            self._note("table.recovered", cause="every new connection finds a place again")
+        self._overloaded = overloaded
 
     def _append(self, record: Record) -> Entry:
         """Into memory, into the file, to the supervisor's log, to who waits."""

@@ -98,7 +98,10 @@ class RealServerView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VirtualServerView(msgspec.Struct, frozen=True, kw_only=True):
-    """A virtual server. ``installed``: the dataplane has it."""
+    """A virtual server. ``installed``: the dataplane has it.
+
+    ``stateless_packets`` were balanced while the connection table was full.
+    """
 
     name: str
     listeners: tuple[str, ...]
@@ -107,6 +110,7 @@ class VirtualServerView(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     installed: bool
     connections: int
+    stateless_packets: int
     drops: dict[str, int]
     real_servers: tuple[RealServerView, ...]
 
@@ -272,12 +276,13 @@ def _virtual_server(now: Snapshot, virtual_server: VirtualServer) -> VirtualServ
     counters = now.counters.services.get(virtual_server.name, ServiceCounters())
     return VirtualServerView(
         name=virtual_server.name,
-        listeners=tuple(str(listener) for listener in virtual_server.listeners),
+        listeners=virtual_server.listens_to,
         scheduler=virtual_server.scheduler,
         scheduler_flags=virtual_server.scheduler_flags,
         method=virtual_server.method,
         installed=virtual_server.name in now.installed.services,
         connections=counters.connections,
+        stateless_packets=counters.stateless_packets,
         drops=_named(counters.drops),
         real_servers=tuple(
             _real_server(

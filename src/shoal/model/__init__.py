@@ -1,6 +1,7 @@
 """The nouns, frozen. Imports nothing of ours; every other module may import this one."""
 
 from shoal.model.address import Address, Interface, Network, address_order, endpoint
+from shoal.model.admission import EVERYBODY, RATE_PERIODS, Admission, Rate, network_order
 from shoal.model.cluster import AddressGroup, Cluster, FloatingAddress, Path, Router, RouterState
 from shoal.model.connection import Connection, ConnectionState, Template
 from shoal.model.local_pool import LocalPool, local_addresses
@@ -15,6 +16,7 @@ from shoal.model.monitor import (
 )
 from shoal.model.virtual_server import (
     GUE_PORT,
+    LAST_PORT,
     AdminState,
     Encapsulation,
     ForwardingMethod,
@@ -27,9 +29,13 @@ from shoal.model.virtual_server import (
 )
 
 __all__ = [
+    "EVERYBODY",
+    "LAST_PORT",
+    "RATE_PERIODS",
     "Address",
     "AddressGroup",
     "AdminState",
+    "Admission",
     "Cluster",
     "Connection",
     "ConnectionState",
@@ -50,6 +56,7 @@ __all__ = [
     "Probe",
     "ProgramProbe",
     "Protocol",
+    "Rate",
     "RealServer",
     "Router",
     "RouterState",
@@ -60,4 +67,5 @@ __all__ = [
     "address_order",
     "endpoint",
     "local_addresses",
+    "network_order",
 ]

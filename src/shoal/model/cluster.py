@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shoal.model.address import Address, Interface
+from shoal.model.connection import ConnectionState
 from shoal.model.local_pool import LocalPool, local_addresses
+from shoal.model.tcp_states import TIMEOUTS
 from shoal.model.virtual_server import ForwardingMethod, Hook, VirtualServer
 
 
@@ -69,6 +71,7 @@ class Cluster:
     ``heartbeat_interval`` and ``dead_time`` are seconds. ``key`` authenticates heartbeats; it is empty only where
     there is no peer. ``serial`` is the operator's counter; ``digest`` the SHA-256 of the configuration's meaning.
     ``max_connections`` is the size of the table of IPv4 connections; the other limits are those of the dataplane too.
+    ``timeouts`` are seconds, one for each state of a connection.
     """
 
     name: str
@@ -89,6 +92,8 @@ class Cluster:
     max_real_servers: int
     max_templates: int
     fullnat_ports: range = range(1024, 32768)
+    max_access_entries: int = 16_384
+    timeouts: tuple[tuple[ConnectionState, float], ...] = tuple(TIMEOUTS.items())
 
     @property
     def uses_fullnat(self) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shoal.model.address import Address, address_order, endpoint
+from shoal.model.admission import EVERYBODY, Admission
 from shoal.model.monitor import Monitor
 
 
@@ -53,23 +54,46 @@ class Hook(StrEnum):
     TC = "tc"
 
 
+LAST_PORT = 65535
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """What a client connects to: one address, protocol and port. Listeners of either family sort together."""
+    """What a client connects to: one address, protocol and port, or the ports from ``port`` to ``last_port``.
+
+    Port 0 with ``last_port`` 65535 is any port. Listeners of either family sort together.
+    """
 
     address: Address
     port: int
     protocol: Protocol
+    last_port: int = 0
 
     def __str__(self) -> str:
-        return f"{endpoint(self.address, self.port)}/{self.protocol}"
+        ports = f"-{self.last_port}" if self.is_range and not self.is_any_port else ""
+        return f"{endpoint(self.address, self.port)}{ports}/{self.protocol}"
+
+    @property
+    def is_range(self) -> bool:
+        """Whether it is more than one port."""
+        return self.last_port > 0
+
+    @property
+    def is_any_port(self) -> bool:
+        """Whether it is every port that no other listener names."""
+        return self.last_port == LAST_PORT and self.port == 0
+
+    @property
+    def ports(self) -> range:
+        """Its ports."""
+        return range(self.port, (self.last_port or self.port) + 1)
 
     def __lt__(self, other: "Listener") -> bool:
         return self._order < other._order
 
     @property
-    def _order(self) -> tuple[tuple[int, int], int, str]:
-        return address_order(self.address), self.port, self.protocol
+    def _order(self) -> tuple[tuple[int, int], int, str, int]:
+        return address_order(self.address), self.port, self.protocol, self.last_port
 
 
 class AdminState(StrEnum):
@@ -106,7 +130,7 @@ class RealServer:
 
     ``method``, ``encap`` and ``encap_port`` None: those of the virtual server. With ``upper_threshold`` connections it
     gets no new ones until it has fewer than ``lower_threshold``, or than three quarters of the upper one if that is 0;
-    upper 0: no such limit.
+    upper 0: no such limit. ``port`` 0: packets keep theirs.
     """
 
     name: str
@@ -131,7 +155,9 @@ class VirtualServer:
     """Listeners, a scheduler with its flags (sorted), a forwarding method, a monitor and real servers.
 
     ``method``, ``encap`` and ``encap_port`` (the UDP port of gue) are those of the real servers that have none of
-    their own; the last two count under method tunnel.
+    their own; the last two count under method tunnel. ``marks`` are firewall marks that it listens to beside its
+    listeners. ``one_packet``: every datagram is scheduled by itself. ``sloppy``: a TCP packet from amid a connection
+    may begin one.
     ``cut_removed``, ``cut_down``: connections of real servers that are removed, or down, are ended rather than kept.
     ``mss_clamp``: the largest TCP segment that a SYN may announce, in bytes; True: what the ways carry, False: any.
     """
@@ -149,6 +175,15 @@ class VirtualServer:
     persistence: Persistence | None = None
     cut_removed: bool = False
     cut_down: bool = False
+    marks: tuple[int, ...] = ()
+    one_packet: bool = False
+    sloppy: bool = False
+    admission: Admission = EVERYBODY
+
+    @property
+    def listens_to(self) -> tuple[str, ...]:
+        """Its listeners and marks as the configuration writes them."""
+        return (*map(str, self.listeners), *(f"fwmark:{mark}" for mark in self.marks))
 
     def method_of(self, real_server: RealServer) -> ForwardingMethod:
         """How packets reach one of its real servers."""

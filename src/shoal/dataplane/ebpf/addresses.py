@@ -63,6 +63,12 @@ def listener_key(listener: Listener) -> bytes:
     return _LISTENER_KEY.pack(packed(listener.address), listener.port, PROTOCOL_NUMBERS[listener.protocol])
 
 
+def outside_key(listener: Listener) -> bytes:
+    """The same with port 0 for a range, as the map "reverses" names it."""
+    port = 0 if listener.is_range else listener.port
+    return _LISTENER_KEY.pack(packed(listener.address), port, PROTOCOL_NUMBERS[listener.protocol])
+
+
 def listener_of(key: bytes) -> Listener:
     """The listener of a ``struct listener_key``."""
     address, port, protocol = _LISTENER_KEY.unpack(key)

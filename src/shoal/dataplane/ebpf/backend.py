@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.dataplane.base import (
+    OVERLOAD_SECONDS,
     Attachment,
     Counters,
     Dataplane,
@@ -15,6 +16,7 @@ from shoal.dataplane.base import (
     Drop,
     PutService,
     ServiceCounters,
+    SetTimeouts,
     Step,
 )
 from shoal.dataplane.ebpf.abi import DROPS, INTERFACE_FLAGS, LIMITS, STATES, TICK_SECONDS, ffi
@@ -41,6 +43,7 @@ _DROPS = {DROPS["SHOAL_" + drop.name]: drop for drop in Drop if "SHOAL_" + drop.
 _NOT_INSIDE = {METHOD_NUMBERS[method] for method in (ForwardingMethod.TUNNEL, ForwardingMethod.FULLNAT)}
 _DROPS_BEGIN = 1  # struct service_counters: connections, then drops[]
 _UNPERSISTED = 33
+_STATELESS = 34
 
 
 def _now_in_ticks() -> int:
@@ -105,6 +108,7 @@ class EbpfDataplane(Dataplane):
         max_virtual_servers: int = 256,
         max_real_servers: int = 4096,
         max_templates: int = 65_536,
+        max_access_entries: int = 16_384,
     ) -> "EbpfDataplane":
         """Load the programs over the maps pinned at ``pins``, which are made where they are missing.
 
@@ -116,6 +120,7 @@ class EbpfDataplane(Dataplane):
             max_virtual_servers=max_virtual_servers,
             max_real_servers=max_real_servers,
             max_templates=max_templates,
+            max_access_entries=max_access_entries,
         )
         return cls(Loaded(pins, capacity), pins)
 
@@ -127,10 +132,10 @@ class EbpfDataplane(Dataplane):
         """Take the local ends of fullnat connections from this pool from now on."""
         write_pools(self._loaded, pool)
 
-    def attach(self, interfaces: Sequence[Interface], hook: Hook) -> None:
-        """Take packets from these interfaces from now on."""
+    def attach(self, interfaces: Sequence[Interface], hook: Hook, *, sees_marks: bool = False) -> None:
+        """Take packets from these interfaces from now on; with ``sees_marks`` behind the filters that set marks."""
         for interface in interfaces:
-            self._links.attach(interface, hook)
+            self._links.attach(interface, hook, sees_marks=sees_marks)
             self._interfaces[interface.name] = interface.index
         settings = self._loaded.table("settings")[0]
         macs = sorted({interface.mac for interface in interfaces})[: LIMITS["SHOAL_MAX_MACS"]]
@@ -155,7 +160,9 @@ class EbpfDataplane(Dataplane):
         """Carry out a plan; each step is one flip."""
         try:
             for step in steps:
-                if isinstance(step, PutService):
+                if isinstance(step, SetTimeouts):
+                    self._installation.set_timeouts(step.timeouts)
+                elif isinstance(step, PutService):
                     self._installation.put(step.service)
                 else:
                     self._installation.remove(step.name)
@@ -266,9 +273,18 @@ class EbpfDataplane(Dataplane):
         members = self._installation.numbers_of(number)
         return ServiceCounters(
             connections=totals[0],
+            stateless_packets=totals[_STATELESS],
             drops=_drops(totals),
             unpersisted=totals[_UNPERSISTED],
             destinations={self._installation.endpoint(member): shares[member] for member in members},
+        )
+
+    def overloaded(self) -> bool:
+        """Whether either table was full a moment ago."""
+        now, limit = _now_in_ticks(), OVERLOAD_SECONDS / TICK_SECONDS
+        overloads = self._loaded.table("overloads")
+        return any(
+            each.ever and ((now - each.tick) & 0xFFFFFFFF) < limit for each in (overloads[0], overloads[1])
         )
 
     def sweep(self) -> int:
@@ -342,13 +358,15 @@ def open_dataplane(cluster: Cluster, router_name: str, places: Places) -> EbpfDa
         max_virtual_servers=cluster.max_virtual_servers,
         max_real_servers=cluster.max_real_servers,
         max_templates=cluster.max_templates,
+        max_access_entries=cluster.max_access_entries,
     )
     floating = (each.address for group in cluster.groups for each in group.addresses)
     try:
         if any(address.version == 6 for address in floating):
             dataplane.use_ipv6()
         dataplane.use_local(cluster.local_pool(router_name))
-        dataplane.attach(interfaces, cluster.hook)
+        sees_marks = any(each.marks for each in cluster.virtual_servers)
+        dataplane.attach(interfaces, cluster.hook, sees_marks=sees_marks)
     except BaseException:
         dataplane.close()
         raise

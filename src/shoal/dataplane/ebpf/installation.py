@@ -11,18 +11,27 @@ from typing import Any
 
 from shoal.dataplane.base import DataplaneState, Destination, Service
 from shoal.dataplane.ebpf.abi import ffi
+from shoal.dataplane.ebpf.access import AccessLists
 from shoal.dataplane.ebpf.addresses import (
     ENDPOINT_SIZE,
     Endpoint,
     endpoint_bytes,
     endpoint_of,
     filter_bits,
-    listener_key,
+    outside_key,
     packed,
 )
 from shoal.dataplane.ebpf.cutting import CUT, CUT_REMOVED, cut_bits, destination_bits
+from shoal.dataplane.ebpf.listening import Claim, Listening, listeners_in, marks_in, show_claim
 from shoal.dataplane.ebpf.numbers import Numbers, Ranges
 from shoal.dataplane.ebpf.objects import Loaded
+from shoal.dataplane.ebpf.options import (
+    is_one_packet,
+    read_timeouts,
+    write_flags,
+    write_options,
+    write_timeouts,
+)
 from shoal.dataplane.ebpf.persistence import bits_when_removed, persistence_bits, write_persistence
 from shoal.dataplane.ebpf.reading import AVAILABLE, METHOD_NUMBERS, Reader
 from shoal.dataplane.ebpf.refusals import refuse_unfit
@@ -38,7 +47,7 @@ from shoal.dataplane.ebpf.tables import packing
 from shoal.dataplane.ebpf.thresholds import Thresholds, threshold_bits
 from shoal.dataplane.ebpf.tunnels import Tunnels
 from shoal.errors import ConfigError, ShoalError
-from shoal.model import ForwardingMethod, Listener
+from shoal.model import ConnectionState, ForwardingMethod
 
 IN_USE = 1
 RETIRED = 2  # removed, but connections still refer to it
@@ -59,19 +68,24 @@ class Installation:
         self._members = loaded.table("members")
         self._rings = loaded.table("rings")
         self._filter = loaded.table("filter")
-        self._listeners = loaded.dictionary("listeners")
+        self._listening = Listening(loaded)
+        self._access = AccessLists(loaded.dictionary("access"))
         self._destination_counters = loaded.counters("destination_counters")
         self._service_counters = loaded.counters("service_counters")
         self.thresholds = Thresholds(loaded)
-        self._reader = Reader(loaded, tunnels, self.thresholds)
+        self._reader = Reader(
+            loaded, tunnels, self.thresholds, listening=self._listening, access=self._access
+        )
         self._reverses = Reverses(loaded.dictionary("reverses"))
         self._make_numbers()
         self.by_name: dict[str, int] = {}
         self._numbers: dict[int, dict[bytes, int]] = {}  # of each service's destinations, by endpoint
         self._retired: dict[int, tuple[int, bytes]] = {}  # destinations: service and endpoint
         self._retired_services: set[int] = set()
-        self._owners: dict[Listener, int] = {}
-        self._present: dict[int, set[Listener]] = {}
+        self._owners: dict[Claim, int] = {}
+        self._present: dict[int, set[Claim]] = {}
+        self._one_packet: set[int] = set()
+        self._marked: set[int] = set()
         self._noted_virtual: set[int] = set()
         self._noted_real: set[int] = set()
         self._take_stock()
@@ -115,11 +129,14 @@ class Installation:
         self._member_ranges.mark(configs[number][:2] for number in ours)
         self._ring_ranges.mark(configs[number][2:] for number in ours)
         self._adopt_listeners()
+        self._access.adopt(ours)
         for number in used:
             if services[number][1] == RETIRED:
                 self._retired_services.add(number)
                 continue
             self.by_name[services[number][2].split(b"\0")[0].decode()] = number
+            if is_one_packet(self._configs[services[number][0]].options):
+                self._one_packet.add(number)
             members = [rows[each] for each in self.numbers_of(number)]
             self._claim(number, [(row[0] + row[1].to_bytes(2, "little"), row[4]) for row in members])
 
@@ -188,18 +205,22 @@ class Installation:
         for entry, (_, flags) in changed:
             entry.flags = flags
         self._retire_all_but(number, {known[key] for key in keys})
-        self._set_listeners(number, set(service.listeners))
+        (self._one_packet.add if service.one_packet else self._one_packet.discard)(number)
+        (self._marked.add if service.marks else self._marked.discard)(number)
+        self._write_flags()
+        self._set_listeners(number, {*service.listeners, *service.marks})
         self._claim(number, [(key, method) for key, (method, _) in wanted.items()])
 
     def _refuse_impossible(self, service: Service) -> None:
         refuse_unfit(service)
         ours = self.by_name.get(service.name)
-        for listener in service.listeners:
+        claims: tuple[Claim, ...] = (*service.listeners, *service.marks)
+        for listener in claims:
             if (owner := self._owners.get(listener)) is not None and owner != ours:
                 names = {number: name for name, number in self.by_name.items()}
                 raise ConfigError(
                     where=f"virtual server {service.name}",
-                    problem=f"listener {listener} belongs to {names.get(owner, 'another')}",
+                    problem=f"listener {show_claim(listener)} belongs to {names.get(owner, 'another')}",
                     fix="remove it there first",
                 )
 
@@ -261,6 +282,7 @@ class Installation:
         ]
         self._members.store_all(members, ffi.buffer(ffi.new("struct member[]", rows)))
         config_number = self._config_numbers.take(now)
+        self._write_access(config_number, service, now)
         config = self._configs[config_number]
         config.scheduler = KINDS[service.scheduler]
         config.scheduler_name = SCHEDULER_NAMES.index(service.scheduler)
@@ -272,6 +294,7 @@ class Installation:
         config.ring, config.n_ring = ring_begin, len(ring)
         config.method = METHOD_NUMBERS[service.method]
         config.cursor = 0
+        write_options(config, service)
         previous = self.services[number].config
         self.services[number].config = config_number
         if previous:
@@ -282,6 +305,23 @@ class Installation:
         self._member_ranges.release(config.members, config.n_members, now)
         self._ring_ranges.release(config.ring, config.n_ring, now)
         self._config_numbers.release(config_number, now)
+        self._access.release(config_number, now)
+
+    def _write_access(self, config_number: int, service: Service, now: float) -> None:
+        self._access.purge(now)
+        try:
+            self._access.write(config_number, service.admission)
+        except ShoalError as error:
+            self._config_numbers.release(config_number, now)
+            raise ConfigError(
+                where=f"virtual server {service.name}",
+                problem="no room for its entries of allow and deny",
+                fix=self._fix("max_access_entries"),
+            ) from error
+
+    def _write_flags(self) -> None:
+        settings = self._loaded.table("settings")[0]
+        write_flags(settings, loose_replies=bool(self._one_packet), marks=bool(self._marked))
 
     def _retire_all_but(self, service: int, keep: set[int]) -> None:
         config = self._configs[self.services[service].config]
@@ -295,19 +335,19 @@ class Installation:
 
     def _adopt_listeners(self) -> None:
         """The listeners are those in the map, whoever wrote them."""
-        found = self._reader.listeners()
-        self._present = {number: set(listeners) for number, listeners in found.items()}
-        self._owners = {each: number for number, listeners in found.items() for each in listeners}
+        found = self._listening.read()
+        self._present = {number: set(claims) for number, claims in found.items()}
+        self._owners = {each: number for number, claims in found.items() for each in claims}
+        self._marked = {number for number, claims in found.items() if marks_in(claims)}
 
-    def _set_listeners(self, number: int, wanted: set[Listener]) -> None:
-        value = ffi.new("struct listener *", {"service": number})
+    def _set_listeners(self, number: int, wanted: set[Claim]) -> None:
         present = self._present.setdefault(number, set())
         for listener in wanted - present:
-            self._listeners.put(listener_key(listener), value)
+            self._listening.put(listener, number)
             self._owners[listener] = number
             present.add(listener)
         for listener in present - wanted:
-            self._listeners.delete(listener_key(listener))
+            self._listening.delete(listener, number)
             del self._owners[listener]
             present.discard(listener)
 
@@ -315,10 +355,13 @@ class Installation:
         """Note what a service's real servers (endpoint and method) are called outside."""
         known = self._numbers.get(number, {})
         rewritten = [(key, known[key]) for key, method in members if method == _NAT]
-        self._reverses.claim(number, rewritten, map(listener_key, self._present.get(number, ())))
+        self._reverses.claim(
+            number, rewritten, map(outside_key, listeners_in(tuple(self._present.get(number, ()))))
+        )
 
     def set_reverses(self) -> None:
-        """After any change: what a real server is called outside, for replies around a hand-over."""
+        """After any change: what a real server is called outside, for replies that have no connection here."""
+        self._write_flags()
         self._reverses.write()
 
     def _note_addresses(self, service: Service, endpoints: Mapping[bytes, tuple[int, int]]) -> None:
@@ -338,6 +381,8 @@ class Installation:
         self._reader.forget(name)
         self._set_listeners(number, set())
         self._claim(number, ())
+        self._one_packet.discard(number)
+        self._marked.discard(number)
         self._retire_all_but(number, set())
         self.services[number].in_use = RETIRED
         self._retired_services.add(number)
@@ -345,6 +390,7 @@ class Installation:
     def forget_unused(self) -> None:
         """Free retired destinations and services that no connection refers to any more."""
         now = time.monotonic()
+        self._access.purge(now)
         for number, (service, key) in list(self._retired.items()):
             load = self.loads[number]
             if not load.active and not load.inactive:
@@ -365,7 +411,11 @@ class Installation:
         """The services as they stand in the maps."""
         services = self._reader.read(self.by_name)
         self._adopt_listeners()
-        return DataplaneState(services=services)
+        return DataplaneState(services=services, timeouts=read_timeouts(self._loaded.table("settings")[0]))
+
+    def set_timeouts(self, timeouts: Mapping[ConnectionState, float]) -> None:
+        """Replace the timeouts."""
+        write_timeouts(self._loaded.table("settings")[0], timeouts)
 
 
 def _flags_of(service: Service, destination: Destination) -> int:

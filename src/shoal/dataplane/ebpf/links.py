@@ -127,8 +127,15 @@ class Links:
         self.attachments: list[Attachment] = []
         self.xdp_targets: set[int] = set()
 
-    def attach(self, interface: Interface, hook: Hook) -> None:
-        """Attach to one interface: always TC, and XDP in front of it where the hook asks for it and it works."""
+    def attach(self, interface: Interface, hook: Hook, *, sees_marks: bool = False) -> None:
+        """Attach to one interface: always TC, and XDP in front of it where the hook asks for it and it works.
+
+        ``sees_marks``: firewall marks must be on the packets already. Then it is TC alone, as a clsact filter, since
+        TCX programs run before every clsact filter (sch_handle_ingress(), net/core/dev.c).
+        """
+        if sees_marks:
+            self._attach_behind_filters(interface)
+            return
         how = self._attach_tc(interface)
         wants_xdp = hook is Hook.XDP or (hook is Hook.AUTO and not interface.is_virtual)
         reason = "as configured" if hook is not Hook.AUTO else f"auto: {interface.kind or 'physical'}"
@@ -141,14 +148,31 @@ class Links:
             how = f"xdp+{how}"
         self.attachments.append(Attachment(interface=interface.name, hook=how, reason=reason))
 
+    def _attach_behind_filters(self, interface: Interface) -> None:
+        _clsact(self._program("shoal_tc"), interface.index, handle=self._filter_handle)
+        self._pin("clsact", interface.name).mkdir(exist_ok=True)
+        for kind in ("tcx", "xdp"):
+            self._pin(kind, interface.name).unlink(missing_ok=True)
+        reason = "firewall marks are listened to, and only filters before this one can set them"
+        self.attachments.append(Attachment(interface=interface.name, hook="clsact", reason=reason))
+
+    def _leave_clsact(self, interface: Interface) -> None:
+        """After TCX has taken over: nothing may be balanced twice."""
+        pin = self._pin("clsact", interface.name)
+        if pin.exists():
+            _detach_clsact(interface.index, handle=self._filter_handle)
+            pin.rmdir()
+
     def _attach_tc(self, interface: Interface) -> str:
         pin = self._pin("tcx", interface.name)
         if self._use_tcx:
             if _adopt(pin, self._program("shoal_tc"), interface.index):
+                self._leave_clsact(interface)
                 return "tcx"
             result = _link(pin, self._program("shoal_tc"), interface.index, kind=BPF_TCX_INGRESS, flags=0)
             if result != -errno.EINVAL:
                 check(result, problem="cannot attach a TC program", where=interface.name)
+                self._leave_clsact(interface)
                 return "tcx"
         _clsact(self._program("shoal_tc"), interface.index, handle=self._filter_handle)
         self._pin("clsact", interface.name).mkdir(exist_ok=True)

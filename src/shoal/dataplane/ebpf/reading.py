@@ -6,16 +6,19 @@ from operator import itemgetter
 from typing import Any
 
 from shoal.dataplane.base import Destination, Service
-from shoal.dataplane.ebpf.abi import DESTINATION_FLAGS, METHODS, ffi
-from shoal.dataplane.ebpf.addresses import address_of, listener_of, port_of
+from shoal.dataplane.ebpf.abi import DESTINATION_FLAGS, METHODS
+from shoal.dataplane.ebpf.access import NO_LISTS, AccessLists, Lists
+from shoal.dataplane.ebpf.addresses import address_of, port_of
 from shoal.dataplane.ebpf.cutting import CUT_DOWN, CUT_REMOVED, CUT_WISHED, DRAINING
+from shoal.dataplane.ebpf.listening import Claim, Listening, listeners_in, marks_in
 from shoal.dataplane.ebpf.objects import Loaded
+from shoal.dataplane.ebpf.options import OPTION_FIELDS, read_options
 from shoal.dataplane.ebpf.persistence import FIELDS, read_persistence
 from shoal.dataplane.ebpf.scheduling import SCHEDULER_NAMES, flags_of
 from shoal.dataplane.ebpf.tables import row_format
 from shoal.dataplane.ebpf.thresholds import THRESHOLDS, Thresholds
 from shoal.dataplane.ebpf.tunnels import Tunnels
-from shoal.model import GUE_PORT, Encapsulation, ForwardingMethod, Listener
+from shoal.model import GUE_PORT, Encapsulation, ForwardingMethod
 
 METHOD_NUMBERS = {
     method: METHODS[f"SHOAL_{method.name}"]
@@ -25,10 +28,9 @@ METHOD_NUMBERS = {
 METHOD_OF = {number: method for method, number in METHOD_NUMBERS.items()}
 AVAILABLE = DESTINATION_FLAGS["SHOAL_AVAILABLE"]
 
-_CONFIG = ("members", "n_members", "scheduler_name", "flags", "method", *FIELDS, "mss_clamp")
+_CONFIG = ("members", "n_members", "scheduler_name", "flags", "method", *FIELDS, "mss_clamp", *OPTION_FIELDS)
 _MEMBER = row_format("struct member", ("destination", "weight"))
 _DESTINATION = row_format("struct destination", ("address", "port", "flags", "method"))
-_KEY_SIZE = ffi.sizeof("struct listener_key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,8 @@ class _Seen:
 
     config: tuple[int, ...]
     members: bytes
-    listeners: tuple[Listener, ...]
+    claims: tuple[Claim, ...]
+    lists: Lists
     pick: Callable[[bytes], tuple[int, ...]]
     flags: tuple[int, ...]
     methods: tuple[int, ...]
@@ -61,30 +64,24 @@ class _Columns:
 class Reader:
     """Reads the services of one loaded dataplane."""
 
-    def __init__(self, loaded: Loaded, tunnels: Tunnels, thresholds: Thresholds) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        tunnels: Tunnels,
+        thresholds: Thresholds,
+        *,
+        listening: Listening,
+        access: AccessLists,
+    ) -> None:
         self._tunnels = tunnels
         self._thresholds = thresholds
         self._services = loaded.table("services")
         self._configs = loaded.table("service_configs")
         self._members = loaded.table("members")
         self._destinations = loaded.table("destinations")
-        self._map = loaded.dictionary("listeners")
-        self._raw = (b"", b"")
-        self._listeners: dict[int, tuple[Listener, ...]] = {}
+        self._listening = listening
+        self._access = access
         self._seen: dict[str, _Seen] = {}
-
-    def listeners(self) -> dict[int, tuple[Listener, ...]]:
-        """The listeners in the map, sorted, by service number."""
-        keys, values = raw = self._map.raw()
-        if raw != self._raw:
-            found: dict[int, list[Listener]] = {}
-            numbers = ffi.unpack(ffi.cast("__u32 *", ffi.from_buffer(values)), len(values) // 4)
-            for position, number in enumerate(numbers):
-                key = keys[_KEY_SIZE * position : _KEY_SIZE * (position + 1)]
-                found.setdefault(number, []).append(listener_of(key))
-            self._listeners = {number: tuple(sorted(each)) for number, each in found.items()}
-            self._raw = raw
-        return self._listeners
 
     def forget(self, name: str) -> None:
         """Decode this service anew the next time: its numbers may have been given to others."""
@@ -92,24 +89,26 @@ class Reader:
 
     def read(self, by_name: Mapping[str, int]) -> dict[str, Service]:
         """The services of these names and numbers."""
-        listeners = self.listeners()
+        listening, access = self._listening.read(), self._access.read()
         configs = list(self._configs.rows(*_CONFIG))
         columns = _Columns(
             flags=self._destinations.column("flags"), methods=self._destinations.column("method")
         )
         seen = {}
         for name, number in by_name.items():
-            config, ours = configs[self._services[number].config], listeners.get(number, ())
+            config_number = self._services[number].config
+            config, ours = configs[config_number], listening.get(number, ())
+            lists = access.get(config_number, NO_LISTS)
             members = self._members.raw(config[0], config[1])
             last = self._seen.get(name)
             if (
                 last is None
-                or (last.config, last.members, last.listeners) != (config, members, ours)
+                or (last.config, last.members, last.claims, last.lists) != (config, members, ours, lists)
                 or not columns.are_those_of(last)
                 or any(self._tunnels.read(each) != form for each, form in last.tunnels.items())
                 or self._limits(config, members) != last.thresholds
             ):
-                last = self._decode(name, config=config, members=members, listeners=ours)
+                last = self._decode(name, config=config, members=members, claims=ours, lists=lists)
             seen[name] = last
         self._seen = seen
         return {name: each.service for name, each in seen.items()}
@@ -121,9 +120,14 @@ class Reader:
         return self._thresholds.of(number for number, _ in _MEMBER.iter_unpack(members))
 
     def _decode(
-        self, name: str, *, config: tuple[int, ...], members: bytes, listeners: tuple[Listener, ...]
+        self, name: str, *, config: tuple[int, ...], members: bytes, claims: tuple[Claim, ...], lists: Lists
     ) -> _Seen:
-        _, _, scheduler_name, bits, method, *persistence, mss_clamp = config
+        _, _, scheduler_name, bits, method, *others = config
+        persistence, mss_clamp, options = (
+            others[: len(FIELDS)],
+            others[len(FIELDS)],
+            others[len(FIELDS) + 1 :],
+        )
         scheduler, usual = SCHEDULER_NAMES[scheduler_name], METHOD_OF[method]
         shown = [
             (number, weight, self._destinations.row(number, _DESTINATION))
@@ -139,7 +143,9 @@ class Reader:
         nobody = self._destinations.row(0, _DESTINATION)
         service = Service(
             name=name,
-            listeners=listeners,
+            listeners=listeners_in(claims),
+            marks=marks_in(claims),
+            **read_options(tuple(options), lists),
             scheduler=scheduler,
             scheduler_flags=flags_of(scheduler, bits),
             method=usual,
@@ -155,7 +161,8 @@ class Reader:
         return _Seen(
             config=config,
             members=members,
-            listeners=listeners,
+            claims=claims,
+            lists=lists,
             pick=itemgetter(0, 0, *(number for number, _, _ in shown)),
             flags=(nobody[2], nobody[2], *(row[2] for _, _, row in shown)),
             methods=(nobody[3], nobody[3], *(row[3] for _, _, row in shown)),

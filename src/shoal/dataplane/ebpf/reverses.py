@@ -12,6 +12,19 @@ from shoal.dataplane.ebpf.tables import Dictionary
 _KEY_SIZE = 20
 _VALUE_SIZE = 24
 _KEYS_PROTOCOL = ENDPOINT_SIZE  # where the bytes of a listener's key go on after address and port
+_PORT = slice(16, 18)
+_ANY_PORT = bytes(2)
+
+
+def _keeping_ports(
+    members: Iterable[tuple[bytes, bytes]], listeners: Iterable[bytes]
+) -> set[tuple[bytes, bytes]]:
+    """The claims of endpoints without a port: they have the listener's, which for a range is 0."""
+    return {
+        (endpoint[: _PORT.start] + listener[_PORT.start :], listener[:_KEYS_PROTOCOL] + tail)
+        for listener in listeners
+        for endpoint, tail in members
+    }
 
 
 class Reverses:
@@ -30,13 +43,23 @@ class Reverses:
         self._pending: dict[bytes, bytes | None] = dict.fromkeys(self._found)  # None: to be deleted
 
     def claim(self, service: int, endpoints: Iterable[tuple[bytes, int]], listeners: Iterable[bytes]) -> None:
-        """Replace what a service claims: each endpoint (with its destination's number) for each listener."""
+        """Replace what a service claims: each endpoint (with its destination's number) for each listener.
+
+        A range of ports is a listener with port 0; only endpoints that keep the packets' port can serve it.
+        """
+        listeners = list(listeners)
         members = [(endpoint, bytes(2) + number.to_bytes(4, "little")) for endpoint, number in endpoints]
+        kept = [each for each in members if each[0].endswith(_ANY_PORT)]
+        if kept:
+            members = [each for each in members if not each[0].endswith(_ANY_PORT)]
         new = {
             (endpoint + listener[_KEYS_PROTOCOL:], listener[:_KEYS_PROTOCOL] + tail)
             for listener in listeners
+            if listener[_PORT] != _ANY_PORT
             for endpoint, tail in members
         }
+        if kept:
+            new |= _keeping_ports(kept, listeners)
         old = self._claims.pop(service, set())
         if new:
             self._claims[service] = new

@@ -40,6 +40,7 @@ class Capacity:
     max_virtual_servers: int = 256
     max_real_servers: int = 4_096
     max_templates: int = 65_536
+    max_access_entries: int = 16_384
 
     def entries(self) -> dict[str, int]:
         """The number of entries of each map whose size is not fixed. Number 0 is nobody's."""
@@ -54,6 +55,8 @@ class Capacity:
             "destination_counters": destinations,
             "services": services,
             "service_counters": services,
+            "service_loads": services,
+            "access": 2 * self.max_access_entries,  # lists are written beside those that they replace
             "service_configs": CONFIGS * services,
             # all the members twice, and room for several changes of a large virtual server within a second
             "members": 2 * (self.max_real_servers + LIMITS["SHOAL_MAX_PER_SERVICE"]),

@@ -145,7 +145,9 @@ class Dictionary:
         room = self._entries
         while True:
             keys, values = ffi.new(f"{self._key}[]", room), ffi.new(f"{self._value}[]", room)
-            count, after = ffi.new("__u32 *", room), ffi.new("__u32 *")
+            count = ffi.new("__u32 *", room)
+            # where to go on: a hash map writes a number here, a trie a key (kernel/bpf/syscall.c)
+            after = ffi.new("char[]", max(4, ffi.sizeof(self._key)))
             result = lib.bpf_map_lookup_batch(
                 self._descriptor, ffi.NULL, after, keys, values, count, ffi.NULL
             )
