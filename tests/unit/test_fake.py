@@ -49,7 +49,9 @@ def test_expired_connections_give_way_before_half_open_ones():
 
 def test_a_table_full_of_established_connections_refuses_exactly_at_its_limit():
     lab = lab_of(2)
-    lab.put(service(real(21)))
+    lab.put(
+        service(real(21), listeners=(HTTP, HTTPS))
+    )  # replies have no one name, so none goes without an entry
     for number in (0, 1):
         lab.flow(number).established()
     assert lab.flow(2).send(SYN) == drop(Drop.TABLE_FULL)
