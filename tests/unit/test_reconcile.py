@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shoal.dataplane.base import DataplaneState, Destination, Service
 from shoal.ipc.messages import TargetHealth
-from shoal.lvsd.reconcile import desired, health_by_target, target_key
+from shoal.lvsd.reconcile import Memory, desired, health_by_target, known_health, target_key
 from shoal.model import Encapsulation, ForwardingMethod, Health, Listener, Protocol
 from shoal.nanny.questions import questions
 from support.clusters import cluster
@@ -133,3 +133,43 @@ def test_encapsulations_are_the_virtual_servers_where_a_real_server_has_none_of_
         (Encapsulation.GUE, 5555),
         (Encapsulation.GRE, 0),
     ]
+
+
+WORLDS = st.tuples(
+    HEALTHS, HEALTHS, st.integers(0, 3), st.dictionaries(st.just(("www", "10.0.1.21:80")), st.booleans())
+)
+
+
+@given(worlds=st.lists(WORLDS, min_size=1, max_size=6))
+def test_memory_changes_nothing_of_what_is_desired(
+    worlds: list[tuple[Health, Health, int, dict[tuple[str, str], bool]]],
+) -> None:
+    memory, actual = Memory(), EMPTY
+    for first, second, weight, drains in worlds:
+        (www,) = cluster().virtual_servers
+        heavy = tuple(replace(each, weight=weight) for each in www.real_servers)
+        asked = replace(cluster(), virtual_servers=(replace(www, real_servers=heavy),))
+        known = health(first, second)
+        plain = desired(asked, health=known, actual=actual, drains=drains)
+        assert desired(asked, health=known, actual=actual, drains=drains, memory=memory) == plain
+        actual = plain
+
+
+def test_with_memory_what_has_not_changed_is_the_installed_service_itself() -> None:
+    memory, known = Memory(), health(Health.UP, Health.UP)
+    state = desired(cluster(), health=known, actual=EMPTY, memory=memory)
+    installed = DataplaneState(services={"www": replace(state.services["www"])})
+    again = desired(cluster(), health=known, actual=installed, memory=memory)
+    assert again.services["www"] is installed.services["www"]
+
+
+def test_memory_forgets_a_service_that_is_no_longer_configured() -> None:
+    memory = Memory()
+    desired(cluster(), health={}, actual=EMPTY, memory=memory)
+    desired(replace(cluster(), virtual_servers=()), health={}, actual=EMPTY, memory=memory)
+    assert memory == {}
+
+
+def test_a_report_tells_every_targets_health() -> None:
+    target = TargetHealth("www", "10.0.1.21:80", "down", "connection refused", 0.0)
+    assert known_health([target]) == {("www", "10.0.1.21:80"): Health.DOWN}

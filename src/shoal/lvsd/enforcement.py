@@ -19,7 +19,7 @@ from shoal.dataplane.plan import plan
 from shoal.errors import ShoalError
 from shoal.ipc.messages import Record
 from shoal.lvsd import view
-from shoal.lvsd.reconcile import TargetKey, desired, target_key
+from shoal.lvsd.reconcile import Memory, TargetKey, desired, target_key
 from shoal.model import Cluster, Health
 
 
@@ -46,11 +46,13 @@ def enforce(
     cluster: Cluster,
     health: Mapping[TargetKey, Health],
     drains: Mapping[TargetKey, bool] | None = None,
+    memory: Memory | None = None,
 ) -> Outcome:
     """Compare and apply, step by step, so that one virtual server that is refused holds up no other."""
     try:
         actual = dataplane.actual()
-        steps = plan(desired(cluster, health=health, actual=actual, drains=drains), actual)
+        wanted = desired(cluster, health=health, actual=actual, drains=drains, memory=memory)
+        steps = plan(wanted, actual)
     except ShoalError as error:
         return Outcome(failures=(error,))
     done: list[Step] = []

@@ -5,7 +5,8 @@ spoken since ``lvsd`` started), what is installed is the last thing that was kno
 was never installed waits for its first pass.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from shoal.dataplane.base import DataplaneState, Destination, Service
 from shoal.ipc.messages import TargetHealth
@@ -25,29 +26,85 @@ def health_by_target(targets: Iterable[TargetHealth]) -> dict[TargetKey, TargetH
     return {(target.virtual_server, target.real_server): target for target in targets}
 
 
+def known_health(targets: Iterable[TargetHealth]) -> dict[TargetKey, Health]:
+    """What a health report says of every target, for ``desired``."""
+    return {(target.virtual_server, target.real_server): Health(target.health) for target in targets}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A service as it was worked out, and all that it was worked out from. ``keys`` are its real servers'."""
+
+    virtual_server: VirtualServer
+    keys: tuple[TargetKey, ...]
+    known: list[Health]
+    drains: Mapping[TargetKey, bool]
+    service: Service
+
+
+Memory = dict[str, Kept]
+"""By virtual server. What has not changed since is not worked out again, and one look tells that it has not."""
+
+
 def desired(
     cluster: Cluster,
     *,
     health: Mapping[TargetKey, Health],
     actual: DataplaneState,
     drains: Mapping[TargetKey, bool] | None = None,
+    memory: Memory | None = None,
 ) -> DataplaneState:
     """The state that the dataplane should have, for ``shoal.dataplane.plan`` to compare with ``actual``.
 
-    ``drains`` are the real servers that the operator drains, and whether their connections are cut.
+    ``drains`` are the real servers that the operator drains, and whether their connections are cut. ``memory`` is
+    brought up to date.
     """
-    return DataplaneState(
-        services={
-            virtual_server.name: _service(
-                virtual_server,
-                health=health,
-                installed=actual.services.get(virtual_server.name),
-                drains=drains or {},
-            )
-            for virtual_server in cluster.virtual_servers
-        },
-        timeouts=dict(cluster.timeouts),
+    drained: dict[str, dict[TargetKey, bool]] = {}
+    for key, cut in (drains or {}).items():
+        drained.setdefault(key[0], {})[key] = cut
+    before = {} if memory is None else memory
+    kept = {
+        virtual_server.name: _kept(
+            virtual_server,
+            before.get(virtual_server.name),
+            health=health,
+            installed=actual.services.get(virtual_server.name),
+            drains=drained.get(virtual_server.name, {}),
+        )
+        for virtual_server in cluster.virtual_servers
+    }
+    if memory is not None:
+        memory.clear()
+        memory.update(kept)
+    services = {name: each.service for name, each in kept.items()}
+    return DataplaneState(services=services, timeouts=dict(cluster.timeouts))
+
+
+def _kept(
+    virtual_server: VirtualServer,
+    last: Kept | None,
+    *,
+    health: Mapping[TargetKey, Health],
+    installed: Service | None,
+    drains: Mapping[TargetKey, bool],
+) -> Kept:
+    if (
+        last is not None
+        and last.virtual_server is not virtual_server
+        and last.virtual_server != virtual_server
+    ):
+        last = None
+    keys = (
+        last.keys if last else tuple(target_key(virtual_server, each) for each in virtual_server.real_servers)
     )
+    known = [health.get(key, Health.UNKNOWN) for key in keys]
+    if last and last.known == known and last.drains == drains and Health.UNKNOWN not in known:
+        service = last.service
+    else:
+        service = _service(virtual_server, known=known, installed=installed, drains=drains)
+    if installed is not None and service is not installed and service == installed:
+        service = installed  # the same object, so that nobody has to compare them again
+    return Kept(virtual_server=virtual_server, keys=keys, known=known, drains=drains, service=service)
 
 
 def _drain(
@@ -64,13 +121,10 @@ def _drain(
 def _service(
     virtual_server: VirtualServer,
     *,
-    health: Mapping[TargetKey, Health],
+    known: Sequence[Health],
     installed: Service | None,
     drains: Mapping[TargetKey, bool],
 ) -> Service:
-    known = [
-        health.get(target_key(virtual_server, each), Health.UNKNOWN) for each in virtual_server.real_servers
-    ]
     before: dict[tuple[Address, int], bool] = {}
     if installed is not None and Health.UNKNOWN in known:
         before = {entry.endpoint: entry.available for entry in installed.destinations}

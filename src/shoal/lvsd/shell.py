@@ -43,7 +43,7 @@ from shoal.lvsd.journal import CAPACITY, Entry, Journal, entries_of, line, recor
 from shoal.lvsd.masquerading import rules
 from shoal.lvsd.opening import OpenDataplane, Settings, base, sizes
 from shoal.lvsd.orders import DrainOrder, DrainView, UndrainOrder
-from shoal.lvsd.reconcile import TargetKey, health_by_target
+from shoal.lvsd.reconcile import Memory, TargetKey, health_by_target, known_health
 from shoal.model import Cluster, Health
 from shoal.system.nftables import OwnTable
 from shoal.system.rendezvous import Rendezvous
@@ -78,6 +78,7 @@ class Lvsd:
         self._file = RotatingFile(settings.places.journal)
         self._drains = DrainFile(settings.places.drains)
         self._health: dict[TargetKey, TargetHealth] = {}
+        self._known, self._memory = dict[TargetKey, Health](), Memory()
         self._role: RoleReport | None = None
         self._failovers: dict[int, asyncio.Future[FailoverReply]] = {}
         self._dirty = asyncio.Event()
@@ -226,22 +227,18 @@ class Lvsd:
     async def _keep_reconciled(self) -> None:
         while True:
             self._dirty.clear()
-            cluster, health = self._cluster, {key: Health(each.health) for key, each in self._health.items()}
-            now, drains = self._clock(), self._drains.current
-            call = partial(
-                enforce, self._dataplane, cluster=cluster, health=health, drains=wanted(drains, now)
-            )
-            outcome = await self._in_worker(call)
+            cluster, now, drains = self._cluster, self._clock(), self._drains.current
+            call = partial(enforce, self._dataplane, cluster=cluster, health=self._known, memory=self._memory)
+            outcome = await self._in_worker(partial(call, drains=wanted(drains, now)))
             for step in outcome.done:
                 self._append(step_record(step, at=self._clock()))
             self._note_failure("reconcile", "; ".join(str(error) for error in outcome.failures))
             await self._keep_rules(rules(cluster, router=self._settings.router))
             await self._follow_drains()
             due = next_change(drains, now)
+            pause = RECONCILE_INTERVAL if due is None else min(due, RECONCILE_INTERVAL)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(
-                    RECONCILE_INTERVAL if due is None else min(due, RECONCILE_INTERVAL)
-                ):
+                async with asyncio.timeout(pause):
                     await self._dirty.wait()
 
     async def _follow_drains(self) -> None:
@@ -342,6 +339,7 @@ class Lvsd:
         match message:
             case HealthReport():
                 self._health = health_by_target(message.targets)
+                self._known = known_health(message.targets)
                 self._dirty.set()
             case RoleReport():
                 self._role = message
