@@ -18,25 +18,38 @@ from shoal.lab.topology import Topology
 
 _LVSD = "shoal-lvsd"
 _POLL = 0.002
-_UPGRADE_LIMIT = 15.0  # seconds; a supervisor waits longer before each restart of many in a row
-_SCHEDULERS = ("wrr", "lc", "sh", "wlc", "mh", "rr", "sed", "twos", "nq")
+_UPGRADE_LIMIT = 30.0  # seconds; a supervisor waits longer before each restart of many in a row
+_SCHEDULERS = (
+    ("wrr",),
+    ("lc",),
+    ("sh", "sh-fallback"),
+    ("wlc",),
+    ("mh", "mh-fallback"),
+    ("rr",),
+    ("sed",),
+    ("twos",),
+    ("nq",),
+)
 _HEAVIEST = 4
+_QUIESCES, _TAKES_OUT = 1, 2  # of three changes
+_HEALTH_LIMIT = 5.0  # seconds
 _EFFECT_LIMIT = 2.0  # seconds
 
 
 def variation(topology: Topology, number: int) -> Variation:
-    """The ``number``-th change: always another scheduler and other weights; now and then a real server is taken out.
+    """The ``number``-th change: another scheduler, other weights; in turn one real server is quiesced, one taken out.
 
-    Weight 0 occurs, but for the first real server that is left: one always takes new connections.
+    One that takes new connections is always left. Schedulers that hash fall back to it: without that they refuse
+    whom the hash sends to a real server that takes none, as in IPVS.
     """
     names = topology.real_servers
-    left_out = {names[number // 3 % len(names)]} if number % 3 == 2 and len(names) > 1 else set()
+    left_out = {names[number // 3 % len(names)]} if number % 3 == _TAKES_OUT and len(names) > 1 else set()
     staying = [name for name in names if name not in left_out]
-    weights = {name: (number + 2 * index) % (_HEAVIEST + 1) for index, name in enumerate(staying)}
-    weights[staying[0]] = weights[staying[0]] or 1
-    return Variation(
-        scheduler=_SCHEDULERS[number % len(_SCHEDULERS)], weights=weights, left_out=frozenset(left_out)
-    )
+    weights = {name: 1 + (number + 2 * index) % _HEAVIEST for index, name in enumerate(staying)}
+    if number % 3 == _QUIESCES and len(names) > 1:
+        weights[names[(number // 3 + 1) % len(names)]] = 0
+    scheduler, *flags = _SCHEDULERS[number % len(_SCHEDULERS)]
+    return Variation(scheduler=scheduler, flags=tuple(flags), weights=weights, left_out=frozenset(left_out))
 
 
 class ReloadConfiguration(Drill):
@@ -59,6 +72,8 @@ class ReloadConfiguration(Drill):
 
         def trigger() -> None:
             for number in range(self._changes):
+                if number % 3 in (_QUIESCES, _TAKES_OUT):
+                    _await_health(lab)
                 self._put_in_force(lab, key=key, change=variation(lab.topology, number))
 
         return trigger
@@ -85,6 +100,14 @@ class ReloadConfiguration(Drill):
             after = router.last_event()
             if problem := router.reload() or _not_in_force(router, after=after):
                 self._refused.append(f"{name}, serial {self._serial}: {problem}")
+
+
+def _await_health(lab: Lab) -> None:
+    """As a careful operator does: before a real server goes, wait until those that came are found up."""
+    deadline = time.monotonic() + _HEALTH_LIMIT
+    for name in lab.topology.routers:
+        while set(lab.router(name).health().values()) != {"up"} and time.monotonic() < deadline:
+            time.sleep(_POLL)
 
 
 def _not_in_force(router: RouterApi, *, after: int) -> str:

@@ -122,6 +122,8 @@ def drill(
 ) -> None:
     """Break the cluster on purpose at a random moment, and measure what a client notices.
 
+    The exit status is 1 when a drill does not keep what it promises.
+
     Example: shoal lab drill kill-active --repeat 10
     """
     if which == "all":
@@ -141,7 +143,9 @@ def drill(
     if svg is not None:
         worst = max(runs, key=lambda run: longest_outage(run.samples))
         svg.write_text(picture([score.view(worst, lab.topology, title=f"{which} {worst.target}")]))
-    _print(score.document(which, runs), as_json=as_json, text=report.drill)
+    document = score.document(which, runs)
+    _print(document, as_json=as_json, text=report.drill)
+    _judge([document])
 
 
 def _drill_all(
@@ -153,7 +157,7 @@ def _drill_all(
     page: Path | None,
     as_json: bool,
 ) -> None:
-    """Every drill in turn; exit status 1 when one does not keep what it promises."""
+    """Every drill in turn."""
     documents = []
     with cluster.locked(lab.topology.name):
         for each in every:
@@ -163,6 +167,11 @@ def _drill_all(
     if page is not None:
         page.write_text(report.drills_page(documents, machine=platform.release()))
     _print({"drills": documents}, as_json=as_json, text=lambda found: report.drills_table(found["drills"]))
+    _judge(documents)
+
+
+def _judge(documents: Sequence[dict[str, Any]]) -> None:
+    """Name the promises that were not kept; exit status 1 when there are any."""
     broken = [f"{found['drill']}: {says}" for found in documents for says in broken_by(found)]
     for line in broken:
         _say(f"not kept: {line}")

@@ -19,6 +19,7 @@ _VIRTUAL_SERVER = """\
 name = "{name}"
 listen = ["{endpoint}/{protocol}"]
 scheduler = "{scheduler}"
+scheduler_flags = [{flags}]
 {method}
 real_servers = [
 {real_servers}]
@@ -31,6 +32,7 @@ class Variation:
     """What an operator may have changed: scheduler, weights (1 where none is given), real servers taken out."""
 
     scheduler: str = "rr"
+    flags: tuple[str, ...] = ()
     weights: Mapping[str, int] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()
 
@@ -54,6 +56,7 @@ def _virtual_server(
         protocol=protocol,
         method=_method(topology),
         scheduler=variation.scheduler,
+        flags=", ".join(f'"{flag}"' for flag in variation.flags),
         real_servers=real_servers,
         monitor=monitor,
     )
