@@ -112,6 +112,7 @@ enum shoal_method {
 	SHOAL_DR = 1,
 	SHOAL_TUNNEL = 2,
 	SHOAL_FULLNAT = 3,
+	SHOAL_LOCAL = 4,
 };
 
 /* What a packet travels in under SHOAL_TUNNEL; the order is that of shoal.model.Encapsulation. */

@@ -35,6 +35,8 @@ static __always_inline __u32 frame_length(const struct __sk_buff *context)
 	return context->len;
 }
 
+#define HAS_LAST_LOOK 1
+
 static __always_inline int can_send(const struct __sk_buff *context, const struct route *route, int outcome)
 {
 	return 1;

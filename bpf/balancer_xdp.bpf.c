@@ -37,6 +37,9 @@ static __always_inline int can_send(const struct xdp_md *context, const struct r
 	       (route->hop.ifindex == ingress_interface(context) || route->flags & SHOAL_XDP_TARGET);
 }
 
+/* The TC program sees what XDP passes on, and it is to be counted once. */
+#define HAS_LAST_LOOK 0
+
 static __always_inline void mend_l4_checksum(struct xdp_md *context, const struct headers *headers,
 					     const struct packet *packet, const struct rewrite *rewrite)
 {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The endpoint program: live connections that end at this router on the real server's side (fullnat). It is apart from
- * the established program, whose packets would pay for the larger rewrite. What is not its own goes on to the open
- * program, since the filter that led here may have been wrong.
+ * The endpoint program: live connections that end at this router. Under fullnat they do on the real server's side; under
+ * local the router is the real server, and its own stack gets the packets as they came. The program is apart from the
+ * established one, whose packets would pay for the larger rewrite. What is not its own goes on to the open program,
+ * since the filter that led here may have been wrong.
  */
 #ifndef SHOAL_ENDPOINT_H
 #define SHOAL_ENDPOINT_H
 #include "established.h"
+#include "forward_local.h"
 #include "fragment.h"
 #include "scratch.h"
 
@@ -46,6 +48,8 @@ static __always_inline int balance_endpoint(SHOAL_CONTEXT *context, struct scrat
 		c = find_endpoint(packet, table, now, &word);
 	if (!c)
 		return not_found;
+	if (c->method == SHOAL_LOCAL)
+		return keep(packet, c, word, now, table);
 	__u32 number = c->destination;
 	struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
 	if (!destination)

@@ -73,7 +73,7 @@ static __always_inline int balance_known(SHOAL_CONTEXT *context, struct route *r
 	    (direction == FROM_CLIENT && (destination->flags & SHOAL_CUT ||
 					  (packet->opens && should_reopen(word, destination, packet->protocol)))))
 		return OUTCOME_OPEN;
-	if (c->method == SHOAL_FULLNAT)
+	if (c->method >= SHOAL_FULLNAT)
 		return OUTCOME_ENDPOINT;
 	return forward(context, route, headers, packet, c, word, destination, direction, now, table);
 }

@@ -23,7 +23,7 @@ static __always_inline struct rewrite rewrite_towards_server(const struct connec
 	if (c->method == SHOAL_FULLNAT)
 		return (struct rewrite){
 			.address = unmapped(&destination->address),
-			.port = destination->port,
+			.port = destination->port ?: c->virtual_port,
 			.other_address = c->inside,
 			.other_port = c->inside_port,
 			.is_full = 1,

@@ -52,7 +52,7 @@ __noinline int take_local_port(__u64 place, __u32 hash)
 		return 0;
 	struct local_port value = { .place = place, .generation = READ_ONCE(c->word) >> 16 };
 	key->real = to->address;
-	key->real_port = to->port;
+	key->real_port = c->inside_port;
 	key->protocol = c->protocol;
 	if (!insert_key(key, &value, pool, hash))
 		return 0;
@@ -76,7 +76,7 @@ __noinline int release_local_port(const struct connection *c)
 	key->local = mapped(&c->inside);
 	key->real = to->address;
 	key->local_port = c->inside_port;
-	key->real_port = to->port;
+	key->real_port = to->port ?: c->virtual_port;
 	key->protocol = c->protocol;
 	return bpf_map_delete_elem(&local_ports, key);
 }

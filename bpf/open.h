@@ -136,7 +136,7 @@ static __always_inline int enter(struct scratch *scratch, const struct service_c
 
 	__u32 flags = opening->is_templated ? SHOAL_TEMPLATED : 0;
 
-	if (config->options & SHOAL_ONE_PACKET && packet->protocol == IPPROTO_UDP && to->method != SHOAL_FULLNAT) {
+	if (config->options & SHOAL_ONE_PACKET && packet->protocol == IPPROTO_UDP && to->method < SHOAL_FULLNAT) {
 		describe_loosely(scratch, packet, to, number);
 		forget_template(scratch, number);
 		count_connection(opening->service, number);

@@ -6,6 +6,7 @@
 #ifndef SHOAL_OPENING_H
 #define SHOAL_OPENING_H
 #include "forward.h"
+#include "forward_local.h"
 #include "fragment.h"
 #include "open.h"
 
@@ -66,6 +67,8 @@ static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scrat
 		if (!destination)
 			return drop(NO_SERVICE, SHOAL_INTERNAL);
 	}
+	if (c->method == SHOAL_LOCAL)
+		return keep(packet, c, word, now, table);
 	if (c->method == SHOAL_FULLNAT)
 		return OUTCOME_ENDPOINT;
 	return forward(context, &scratch->route, headers, packet, c, word, destination, FROM_CLIENT, now, table);

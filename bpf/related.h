@@ -188,7 +188,7 @@ static __always_inline int balance_related(SHOAL_CONTEXT *context, struct scratc
 		return OUTCOME_PASS;
 	__u32 now = now_in_ticks();
 	struct connection *c = find_related(&scratch->other, table, now, &direction);
-	if (!c)
+	if (!c || c->method == SHOAL_LOCAL)
 		return OUTCOME_PASS;
 	__u32 number = c->destination, word = READ_ONCE(c->word);
 	struct destination *destination = bpf_map_lookup_elem(&destinations, &number);

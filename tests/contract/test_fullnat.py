@@ -327,3 +327,20 @@ def test_what_is_installed_is_read_back_with_its_method(lab: ContractLab):
     lab.put(wanted)
     assert plan(DataplaneState(services={"www": wanted}), lab.installed()) == ()
     assert lab.installed().services["www"].method is FULLNAT
+
+
+def test_a_real_server_on_the_listeners_own_port_is_reached_and_answers_there(lab: ContractLab):
+    lab.use_local(LOCAL, ports=range(20_000, 20_001))
+    lab.put(service(real(21, port=0), listeners=(HTTP, HTTPS), method=FULLNAT))
+    flows = [lab.flow(listener=listener) for listener in (HTTP, HTTPS)]
+    for flow in flows:
+        packet = sent_on(flow, SYN)
+        assert (packet.source_port, packet.destination_port) == (20_000, flow.listener.port)
+        reply = reply_to(packet, SYN | ACK)
+        assert lab.send(reply) == to_client(flow, reply)
+        found = flow.connection()
+        assert found is not None
+        assert found.real == (SERVER.address, flow.listener.port)
+    lab.advance(61)
+    lab.dataplane.sweep()
+    assert local_end(lab.flow(3)) == (LOCAL, 20_000)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from shoal.config import notation
 from shoal.config.findings import Findings
 from shoal.config.fullnat_rules import check_fullnat
+from shoal.config.local_rules import check_local
 from shoal.config.schema import ClusterTable, Document, PathTable, RouterTable, TablePath
 from shoal.config.server_rules import check_virtual_servers
 from shoal.config.shape import home_of, likely
@@ -31,6 +32,7 @@ def check(document: Document, findings: Findings) -> None:
     check_virtual_servers(document, findings, fixed=fixed, gateways=floating)
     check_tunnels(document, findings)
     check_mss_clamp(document, findings)
+    check_local(document, findings)
     check_fullnat(document, findings, fixed=fixed, public=PUBLIC)
     check_masquerading(document, findings, public=PUBLIC)
 

@@ -65,7 +65,7 @@ class PathTable(Table, kw_only=True):
     ] = False
 
 
-Method = Literal["nat", "dr", "tunnel", "fullnat"]
+Method = Literal["nat", "dr", "tunnel", "fullnat", "local"]
 
 
 class RouterTable(Table, kw_only=True):
@@ -313,7 +313,7 @@ class VirtualServerTable(Table, kw_only=True):
         Method,
         Meta(
             description="how packets reach the real servers: nat rewrites addresses, dr only the MACs, "
-            "tunnel puts them into others, fullnat rewrites addresses of both ends"
+            "tunnel puts them into others, fullnat rewrites addresses of both ends, local keeps them on the router"
         ),
     ] = "nat"
     encap: Annotated[

@@ -28,7 +28,7 @@ MAX_REAL_SERVERS = 1024
 """Real servers of one virtual server; ``SHOAL_MAX_PER_SERVICE`` in ``bpf/abi.h``."""
 
 
-ONE_FAMILY = ("nat", "dr", "fullnat")
+ONE_FAMILY = ("nat", "dr", "fullnat", "local")
 """The methods by which a packet stays in its family."""
 
 REWRITING = ("nat", "fullnat")

@@ -181,7 +181,7 @@ class FakeDataplane(Dataplane):
         if entry is not None and self._tally(entry.service, entry.destination).ends(packet):
             self._step(entry, replace(packet, flags=TcpFlags.RST), direction=Direction.INPUT)
             return self._drop(name, Drop.REMOVED)
-        if packet.ttl <= 1:
+        if packet.ttl <= 1 and not (entry and entry.method is ForwardingMethod.LOCAL):
             return self._drop(name, Drop.TTL_EXCEEDED)
         if entry is None or self._must_be_scheduled_anew(packet, entry):
             scheduled = self._schedule(packet, listener, replacing=entry)
@@ -189,13 +189,14 @@ class FakeDataplane(Dataplane):
                 return scheduled
             entry = scheduled
         key = entry.service, entry.destination
-        if not self._ways.fits(packet, key, entry.method):
+        is_local = entry.method is ForwardingMethod.LOCAL
+        if not is_local and not self._ways.fits(packet, key, entry.method):
             return self._drop(entry.service, Drop.PACKET_TOO_BIG)
         self._tally(*key).add(packet.length, inwards=True)
         packet = self._ways.clamped(packet, key, entry.method)
-        if entry.method in (ForwardingMethod.DR, ForwardingMethod.TUNNEL):
+        if is_local or entry.method in (ForwardingMethod.DR, ForwardingMethod.TUNNEL):
             self._step(entry, packet, direction=Direction.INPUT_ONLY)
-            return forward(self._ways.onward(packet, key, entry.method))
+            return PASS if is_local else forward(self._ways.onward(packet, key, entry.method))
         self._step(entry, packet, direction=Direction.INPUT)
         return forward(towards_server(packet, entry))
 
@@ -291,9 +292,9 @@ class FakeDataplane(Dataplane):
 
     @staticmethod
     def _is_alone(service: Service, entry: Entry) -> bool:
-        """Whether it is a datagram that is scheduled by itself; fullnat needs an entry for its replies."""
-        is_fullnat = entry.method is ForwardingMethod.FULLNAT
-        return service.one_packet and entry.protocol is Protocol.UDP and not is_fullnat
+        """Whether it is a datagram that is scheduled by itself. Under fullnat replies need an entry."""
+        keeps_entry = entry.method in (ForwardingMethod.FULLNAT, ForwardingMethod.LOCAL)
+        return service.one_packet and entry.protocol is Protocol.UDP and not keeps_entry
 
     def _forget_template(self, installed: Installed, entry: Entry) -> None:
         """A template counts no connection that has no entry."""

@@ -90,6 +90,8 @@ class UncommonPackets:
         if found is None:
             return PASS
         entry, to_server = found
+        if entry.method is ForwardingMethod.LOCAL:
+            return PASS
         if packet.ttl <= 1:
             return self._drop(entry.service, Drop.TTL_EXCEEDED)
         key = entry.service, entry.destination

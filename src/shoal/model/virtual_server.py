@@ -21,13 +21,15 @@ class ForwardingMethod(StrEnum):
     ``NAT`` rewrites addresses and ports, both ways. ``DR`` (direct routing) changes only the MACs: the real server
     is on a network of the router, has the virtual address itself and answers the client past the router. ``TUNNEL``
     is the same for a real server anywhere: the packet travels to it inside another one. ``FULLNAT`` rewrites both ends:
-    the real server sees a connection from the router, and needs no route to the client.
+    the real server sees a connection from the router, and needs no route to the client. ``LOCAL``: the real server is
+    the router itself, whose own stack gets the packet as it came.
     """
 
     NAT = "nat"
     DR = "dr"
     TUNNEL = "tunnel"
     FULLNAT = "fullnat"
+    LOCAL = "local"
 
 
 class Encapsulation(StrEnum):

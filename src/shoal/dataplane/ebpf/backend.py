@@ -215,7 +215,8 @@ class EbpfDataplane(Dataplane):
     def _real_server(self, entry: Any) -> Endpoint:
         """Of a connection. Through a tunnel it may be of the other family; under fullnat the entry has our own end."""
         if entry.method in _NOT_INSIDE:
-            return self._installation.endpoint(entry.destination)
+            address, port = self._installation.endpoint(entry.destination)
+            return address, port or port_of(entry.virtual_port)
         return address_in(entry.inside), port_of(entry.inside_port)
 
     def templates(self, *, limit: int) -> Iterable[Template]:
