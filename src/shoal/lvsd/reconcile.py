@@ -7,6 +7,7 @@ was never installed waits for its first pass.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from shoal.dataplane.base import DataplaneState, Destination, Service
 from shoal.ipc.messages import TargetHealth
@@ -37,6 +38,7 @@ class Kept:
 
     virtual_server: VirtualServer
     keys: tuple[TargetKey, ...]
+    health: Mapping[TargetKey, Health]
     known: list[Health]
     drains: Mapping[TargetKey, bool]
     service: Service
@@ -57,7 +59,7 @@ def desired(
     """The state that the dataplane should have, for ``shoal.dataplane.plan`` to compare with ``actual``.
 
     ``drains`` are the real servers that the operator drains, and whether their connections are cut. ``memory`` is
-    brought up to date.
+    brought up to date; with one, nobody changes ``health`` afterwards: the same mapping says the same.
     """
     drained: dict[str, dict[TargetKey, bool]] = {}
     for key, cut in (drains or {}).items():
@@ -97,21 +99,25 @@ def _kept(
     keys = (
         last.keys if last else tuple(target_key(virtual_server, each) for each in virtual_server.real_servers)
     )
-    known = [health.get(key, Health.UNKNOWN) for key in keys]
+    same_report = last is not None and last.health is health
+    known = last.known if last and same_report else list(map(health.get, keys, repeat(Health.UNKNOWN)))
     if last and last.known == known and last.drains == drains and Health.UNKNOWN not in known:
         service = last.service
     else:
-        service = _service(virtual_server, known=known, installed=installed, drains=drains)
+        cuts = list(map(drains.get, keys))
+        service = _service(virtual_server, known=known, installed=installed, cuts=cuts)
     if installed is not None and service is not installed and service == installed:
         service = installed  # the same object, so that nobody has to compare them again
-    return Kept(virtual_server=virtual_server, keys=keys, known=known, drains=drains, service=service)
+    return Kept(
+        virtual_server=virtual_server, keys=keys, health=health, known=known, drains=drains, service=service
+    )
 
 
-def _drain(
-    virtual_server: VirtualServer, real_server: RealServer, drains: Mapping[TargetKey, bool]
-) -> tuple[bool, bool]:
-    """Whether a real server drains, and whether its connections are cut: by the configuration or the operator."""
-    cut = drains.get(target_key(virtual_server, real_server))
+def _drain(real_server: RealServer, cut: bool | None) -> tuple[bool, bool]:
+    """Whether a real server drains, and whether its connections are cut: by the configuration or the operator.
+
+    ``cut``: what the operator wants; None when the operator wants nothing.
+    """
     return (
         cut is not None or real_server.state is not AdminState.IN,
         bool(cut) or real_server.state is AdminState.MAINTENANCE,
@@ -123,7 +129,7 @@ def _service(
     *,
     known: Sequence[Health],
     installed: Service | None,
-    drains: Mapping[TargetKey, bool],
+    cuts: Sequence[bool | None],
 ) -> Service:
     before: dict[tuple[Address, int], bool] = {}
     if installed is not None and Health.UNKNOWN in known:
@@ -157,7 +163,7 @@ def _service(
                 draining=draining,
                 cut=cut,
             )
-            for real_server, state in zip(virtual_server.real_servers, known, strict=True)
-            for draining, cut in (_drain(virtual_server, real_server, drains),)
+            for real_server, state, order in zip(virtual_server.real_servers, known, cuts, strict=True)
+            for draining, cut in (_drain(real_server, order),)
         ),
     )
