@@ -17,7 +17,8 @@ enum shoal_limit {
 	SHOAL_MAX_PER_SERVICE = 1024,	/* destinations of one service */
 	SHOAL_MAX_FLOATING = 1000,	/* addresses that the lease covers */
 	SHOAL_NAME_SIZE = 56,
-	SHOAL_FILTER_WORDS = 1024,	/* 65,536 bits */
+	SHOAL_FILTER_BITS = 16,		/* of a place in the address filter */
+	SHOAL_REAL_FILTER_BITS = 20,	/* of one in the part for real servers, of which there are far more */
 	SHOAL_TICK_SHIFT = 24,		/* a tick is 2^24 ns = 16.8 ms: 32 bits of them last 834 days */
 	SHOAL_GRACE_TICKS = 60,		/* a dead entry rests for 1 s, so that no reader of it is left */
 	SHOAL_LIST_ENTRIES = 1024,
@@ -529,12 +530,12 @@ struct settings {
 
 /*
  * Bits by a hash of an address: whether it may be a listener's, a real server's or a local one. Never a false no.
- * The bit is (fold * 0x9e3779b1) >> 16, where fold is an IPv4 address as it lies in memory, or the exclusive or of the
- * four words of an IPv6 address.
+ * The bit is (fold * 0x9e3779b1) >> 16, and >> 12 for real servers, where fold is an IPv4 address as it lies in memory,
+ * or the exclusive or of the four words of an IPv6 address.
  */
 struct address_filter {
 	__u64 virtual_addresses[1024];
-	__u64 real_addresses[1024];
+	__u64 real_addresses[16384];
 	__u64 local_addresses[1024];	/* of fullnat */
 };
 

@@ -11,11 +11,12 @@
 #include "stateless.h"
 #include "uncommon.h"
 
-static __always_inline int in_filter(const __u64 *words, const struct ip_address *address)
+/* n_bits: of a place in that part of the filter. */
+static __always_inline int in_filter(const __u64 *words, __u32 n_bits, const struct ip_address *address)
 {
-	__u32 bit = (folded(address) * 0x9e3779b1u) >> 16;
+	__u32 bit = (folded(address) * 0x9e3779b1u) >> (32 - n_bits);
 
-	return words[bit >> 6 & (SHOAL_FILTER_WORDS - 1)] >> (bit & 63) & 1;
+	return words[bit >> 6 & ((1u << (n_bits - 6)) - 1)] >> (bit & 63) & 1;
 }
 
 /* A service that listens to a firewall mark has no address of its own. */
@@ -35,13 +36,13 @@ static __always_inline struct connection *find_known(SHOAL_CONTEXT *context, con
 
 	*outcome = OUTCOME_PASS;
 	*direction = FROM_CLIENT;
-	if (in_filter(addresses->virtual_addresses, &packet->destination) || is_marked(context, table)) {
+	if (in_filter(addresses->virtual_addresses, SHOAL_FILTER_BITS, &packet->destination) || is_marked(context, table)) {
 		__u32 hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed);
 
 		*outcome = OUTCOME_OPEN;
 		c = find_connection(packet, hash, n_buckets, FROM_CLIENT);
 	}
-	if (!c && in_filter(addresses->real_addresses, &packet->source)) {
+	if (!c && in_filter(addresses->real_addresses, SHOAL_REAL_FILTER_BITS, &packet->source)) {
 		__u32 hash = connection_hash(&packet->destination, packet->destination_port, packet->protocol,
 					     table->hash_seed);
 
@@ -50,7 +51,7 @@ static __always_inline struct connection *find_known(SHOAL_CONTEXT *context, con
 		*direction = FROM_SERVER;
 		c = find_connection(packet, hash, n_buckets, FROM_SERVER);
 	}
-	if (!c && in_filter(addresses->local_addresses, &packet->destination))
+	if (!c && in_filter(addresses->local_addresses, SHOAL_FILTER_BITS, &packet->destination))
 		*outcome = OUTCOME_ENDPOINT;
 	return c;
 }

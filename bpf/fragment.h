@@ -114,9 +114,9 @@ static __always_inline int put_in_order(SHOAL_CONTEXT *context, struct scratch *
 	const struct address_filter *addresses = bpf_map_lookup_elem(&filter, &zero);
 	const struct packet *packet = &scratch->packet;
 
-	if (!addresses || !(in_filter(addresses->virtual_addresses, &packet->destination) ||
-			    in_filter(addresses->real_addresses, &packet->source) ||
-			    in_filter(addresses->local_addresses, &packet->destination)))
+	if (!addresses || !(in_filter(addresses->virtual_addresses, SHOAL_FILTER_BITS, &packet->destination) ||
+			    in_filter(addresses->real_addresses, SHOAL_REAL_FILTER_BITS, &packet->source) ||
+			    in_filter(addresses->local_addresses, SHOAL_FILTER_BITS, &packet->destination)))
 		return OUTCOME_PASS;
 	scratch->datagram = (struct fragment_key){
 		.source = mapped(&packet->source),

@@ -1,9 +1,12 @@
 """Numbers and ranges of the tables: lowest first, and nothing is given again before it has rested."""
 
 import random
+from ipaddress import IPv4Address
 
 import pytest
 
+from shoal.dataplane.ebpf.abi import LIMITS
+from shoal.dataplane.ebpf.addresses import filter_bits, packed
 from shoal.dataplane.ebpf.numbers import REST, Numbers, Ranges
 from shoal.errors import ConfigError
 
@@ -92,3 +95,10 @@ def test_ranges_never_overlap_and_all_room_comes_back(seed: int):
     for begin, size in held.items():
         free.release(begin, size, now)
     assert free.take(1000, now + REST) == 0
+
+
+def test_the_filter_of_real_servers_stays_sparse_with_a_hundred_thousand_of_them():
+    addresses = [packed(IPv4Address("10.0.0.1") + number) for number in range(100_000)]
+    set_bits = filter_bits(addresses, n_bits=LIMITS["SHOAL_REAL_FILTER_BITS"])
+    assert len(set_bits) < (1 << LIMITS["SHOAL_REAL_FILTER_BITS"]) // 8
+    assert len(filter_bits(addresses)) > (1 << LIMITS["SHOAL_FILTER_BITS"]) // 2

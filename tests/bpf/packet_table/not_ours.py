@@ -14,8 +14,8 @@ MULTIPLIER = 0x9E3779B1  # of bpf/abi.h, struct address_filter
 
 
 def filter_bit(fold: int) -> int:
-    """The filter's bit of a folded address."""
-    return (fold * MULTIPLIER & 0xFFFFFFFF) >> 16
+    """The bit of a folded address in the filter of real servers, which has the most."""
+    return (fold * MULTIPLIER & 0xFFFFFFFF) >> 12
 
 
 def look_alike(address: Address) -> Address:
@@ -25,7 +25,7 @@ def look_alike(address: Address) -> Address:
         return IPv6Address(struct.pack("!4I", words[0], words[1], words[3], words[2]))
     bit = filter_bit(int.from_bytes(address.packed, "little"))
     inverse = pow(MULTIPLIER, -1, 1 << 32)
-    folds = ((bit << 16 | low) * inverse & 0xFFFFFFFF for low in range(1 << 16))
+    folds = ((bit << 12 | low) * inverse & 0xFFFFFFFF for low in range(1 << 12))
     found = (IPv4Address(fold.to_bytes(4, "little")) for fold in folds)
     return next(each for each in found if each.packed[0] == 10 and each != address)
 

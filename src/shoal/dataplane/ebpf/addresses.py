@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from shoal.dataplane.ebpf.abi import ffi
+from shoal.dataplane.ebpf.abi import LIMITS, ffi
 from shoal.model import Address, Listener, Protocol
 
 PROTOCOL_NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17}
@@ -75,11 +75,15 @@ def listener_of(key: bytes) -> Listener:
     return Listener(address=address_of(address), port=port, protocol=PROTOCOLS[protocol])
 
 
-def filter_bits(addresses: Iterable[bytes]) -> set[int]:
-    """The bits of addresses in either half of ``struct address_filter``, which says how they are reckoned."""
+def filter_bits(addresses: Iterable[bytes], *, n_bits: int = LIMITS["SHOAL_FILTER_BITS"]) -> set[int]:
+    """The bits of addresses in a part of ``struct address_filter``, which says how they are reckoned.
+
+    ``n_bits`` is SHOAL_FILTER_BITS or, for real servers, SHOAL_REAL_FILTER_BITS.
+    """
+    shift, mask = 32 - n_bits, (1 << n_bits) - 1
     return {
         ((words[3] if words[:3] == _MAPPED_WORDS else words[0] ^ words[1] ^ words[2] ^ words[3]) * 0x9E3779B1)
-        >> 16
-        & 0xFFFF
+        >> shift
+        & mask
         for words in map(_WORDS.unpack, addresses)
     }

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shoal.dataplane.base import DataplaneState, Destination, Service
-from shoal.dataplane.ebpf.abi import ffi
+from shoal.dataplane.ebpf.abi import LIMITS, ffi
 from shoal.dataplane.ebpf.access import AccessLists
 from shoal.dataplane.ebpf.addresses import (
     ENDPOINT_SIZE,
@@ -368,10 +368,14 @@ class Installation:
         """Set the filter's bits. None is ever cleared: a stale one costs a lookup, a missing one a connection."""
         words = self._filter[0]
         _set_bits(
-            words.virtual_addresses, [packed(each.address) for each in service.listeners], self._noted_virtual
+            words.virtual_addresses,
+            [packed(each.address) for each in service.listeners],
+            self._noted_virtual,
+            n_bits=LIMITS["SHOAL_FILTER_BITS"],
         )
         rewritten = [key[:16] for key, (method, _) in endpoints.items() if method == _NAT]
-        _set_bits(words.real_addresses, rewritten, self._noted_real)
+        n_bits = LIMITS["SHOAL_REAL_FILTER_BITS"]
+        _set_bits(words.real_addresses, rewritten, self._noted_real, n_bits=n_bits)
 
     def remove(self, name: str) -> None:
         """Remove a service, if it is there. Its connections go on until they expire."""
@@ -429,8 +433,8 @@ def _has_ipv6(service: Service) -> bool:
     )
 
 
-def _set_bits(words: Any, addresses: Sequence[bytes], noted: set[int]) -> None:
+def _set_bits(words: Any, addresses: Sequence[bytes], noted: set[int], *, n_bits: int) -> None:
     """Set the addresses' bits, but for those that are known to be set."""
-    for bit in filter_bits(addresses) - noted:
+    for bit in filter_bits(addresses, n_bits=n_bits) - noted:
         words[bit >> 6] |= 1 << (bit & 63)
         noted.add(bit)
