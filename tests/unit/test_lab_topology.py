@@ -189,6 +189,7 @@ def test_the_lab_writes_an_ipv6_configuration_that_shoal_accepts(forward: Forwar
         "[2001:db8:210::100]:80/tcp",
         "[2001:db8:210::100]:7/udp",
         "[2001:db8:210::100]:7/tcp",
+        "[2001:db8:210::100]:53/udp",
     ]
     assert str(cluster.routers[0].address_on("public")) == "2001:db8:210::11"
 
@@ -207,11 +208,12 @@ def test_the_lab_writes_a_configuration_that_shoal_accepts():
     cluster = parsed(Topology(hook=Hook.TC))
     assert [router.name for router in cluster.routers] == ["lb1", "lb2"]
     assert cluster.routers[1].address_on("private") == IPv4Address("10.211.0.12")
-    assert [virtual.name for virtual in cluster.virtual_servers] == ["www", "echo-udp", "echo-tcp"]
+    assert [virtual.name for virtual in cluster.virtual_servers] == ["www", "echo-udp", "echo-tcp", "dns"]
     assert [str(virtual.listeners[0]) for virtual in cluster.virtual_servers] == [
         "10.210.0.100:80/tcp",
         "10.210.0.100:7/udp",
         "10.210.0.100:7/tcp",
+        "10.210.0.100:53/udp",
     ]
     assert {real.name for real in cluster.virtual_servers[0].real_servers} == {"rs1", "rs2", "rs3"}
     assert {str(floating.address) for floating in cluster.groups[0].addresses} == {

@@ -126,6 +126,7 @@ def start_real_server(folder: LabFolder, topology: Topology, node: str) -> None:
     (home / "tmp").mkdir(exist_ok=True)
     (home / "www" / "index.html").write_text(page(node))
     (home / "www" / "1k").write_bytes(b"x" * _SMALL_FILE)
+    (home / "www" / BULK).unlink(missing_ok=True)  # one that runs again has it already
     (home / "www" / BULK).symlink_to(folder.bulk)
     config = home / "nginx.conf"
     config.write_text(nginx_config(home, family=topology.family))
