@@ -34,10 +34,15 @@ class Job:
 
 
 JOBS = (
-    Job(program="packet_cost.py", full="--rounds 9", quick="--rounds 5 --repeat 200000", limit=80),
+    Job(
+        program="packet_cost.py",
+        full="--rounds 9 --repeat 400000",
+        quick="--rounds 5 --repeat 100000",
+        limit=150,
+    ),
     Job(program="end_to_end.py", full="--rounds 9", quick="--rounds 2", limit=180),
     Job(program="small_packets.py", full="--rounds 9", quick="--rounds 3 --packets 200000", limit=75),
-    Job(program="table_capacity.py", full="--rounds 5", quick="--rounds 2", limit=20),
+    Job(program="table_capacity.py", full="--rounds 3", quick="--rounds 1", limit=120),
     Job(program="scale.py", full="--rounds 3", quick="--rounds 1", limit=90),
 )
 

@@ -32,10 +32,11 @@ from shoal.model import ForwardingMethod, Listener, Protocol
 
 VIP = IPv4Address("198.18.0.100")
 CLIENT = IPv4Address("198.18.128.0")
-REALS = [IPv4Address(f"198.19.0.{last}") for last in (21, 22, 23)]
+POOL = [IPv4Address(f"198.19.0.{last}") for last in range(21, 37)]
+REALS = POOL[:3]
 MACS = (bytes.fromhex("020000000001"), bytes.fromhex("020000000002"))
 TABLE = 1 << 20
-AIMS = {1: 2.4, 4096: 2.1, 65536: 1.3, 524288: 1.15}
+AIMS = {1: 1.5, 4096: 1.5, 65536: 1.0, 524288: 0.95}
 XDP_TX, XDP_REDIRECT = 3, 4
 NAMES = {
     "empty": "empty program",
@@ -67,7 +68,7 @@ def prepare_network() -> int:
     """A veth with the real servers behind it as permanent neighbours. Returns its ifindex."""
     sh("ip link add out type veth peer name far && for link in lo out far; do ip link set $link up; done")
     sh("ip address add 198.19.0.1/24 dev out && sysctl -qw net.ipv4.ip_forward=1")
-    for real in REALS:
+    for real in POOL:
         sh(f"ip neighbour replace {real} lladdr 02:00:00:00:01:{int(real) & 0xFF:02x} dev out nud permanent")
     return socket.if_nametoindex("out")
 
@@ -77,14 +78,21 @@ def template(flags: int) -> bytes:
     return frame(macs=MACS, source=(CLIENT, 0), destination=(VIP, 80), flags=flags)
 
 
-def install(dataplane: EbpfDataplane, ifindex: int, method: ForwardingMethod) -> None:
-    """One virtual server over three real servers, and the way out marked as fit for XDP."""
-    destinations = tuple(Destination(address=real, port=80, weight=1) for real in REALS)
+def install(
+    dataplane: EbpfDataplane,
+    ifindex: int,
+    method: ForwardingMethod,
+    *,
+    scheduler: str = "rr",
+    reals: Sequence[IPv4Address] = REALS,
+) -> None:
+    """One virtual server over these real servers, and the way out marked as fit for XDP."""
+    destinations = tuple(Destination(address=real, port=80, weight=1) for real in reals)
     listener = Listener(address=VIP, port=80, protocol=Protocol.TCP)
     service = Service(
         name="bench",
         listeners=(listener,),
-        scheduler="rr",
+        scheduler=scheduler,
         method=method,
         destinations=destinations,
     )
@@ -164,7 +172,7 @@ def rows_of(flows: int, taken: Mapping[str, Sequence[float]], *, shown: Sequence
             value=spread(values),
             unit="ns",
             ratio=spread(same_round_ratios(values, taken["single_lookup"])),
-            aim=at_most(AIMS[flows]) if name == "shoal" else None,
+            aim=at_most(AIMS[flows]) if name in METHODS else None,
         )
         for name, values in taken.items()
         if name in shown

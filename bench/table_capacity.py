@@ -1,6 +1,6 @@
-"""A million connections: what they take, how fast they come, and what it costs to look through them for dead ones.
+"""Four million connections: what they take, how fast they come, and what it costs to look through them for dead ones.
 
-    taskset -c 1 .venv/bin/python bench/table_capacity.py [--rounds 5]
+    taskset -c 1 .venv/bin/python bench/table_capacity.py [--rounds 3]
 
 The connections are real entries, made by the XDP program out of a SYN and an ACK each (BPF_PROG_TEST_RUN), and counted
 by the dataplane: by its sweep and by its count of active connections. "All expired" is the sweep of the same table with
@@ -13,28 +13,29 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from figures import Part, Row, at_least
+from figures import Part, Row, at_least, at_most
 from frames import ACK, SYN
 from harness import Harness, Plan
 from machine import NoiseWatch, hand_over, leave_the_host, this_cpu
-from packet_cost import install, prepare_network, template
-from ratios import spread
+from packet_cost import POOL, install, prepare_network, template
+from ratios import same_round_ratios, spread
 from shoal.dataplane.ebpf.abi import LIMITS, TICK_SECONDS, ffi
 from shoal.dataplane.ebpf.backend import SWEEP_SLICE, EbpfDataplane
 from shoal.dataplane.ebpf.libbpf import run_program
-from shoal.model import ConnectionState
+from shoal.model import ConnectionState, ForwardingMethod
 from shoal.model.tcp_states import TIMEOUTS
 
-CONNECTIONS = 1 << 20
+CONNECTIONS = 1 << 22
 ABOUT = (
-    "The table at its default size, holding as many established connections as its limit says. A connection is one "
+    "A table for 4,194,304 connections, holding as many established connections as its limit says. A connection is one "
     "64-byte line that serves both directions; the table has two places for each connection of the limit, so that it "
-    "is at most half full. The bytes are the kernel's own figure for the map (memlock), divided by the limit. The time "
-    "of a new connection includes the harness that makes the packet. The sweep runs in slices, and packets are served "
-    "between them."
+    "is at most half full. The bytes are the kernel's own figure for the map (memlock), divided by the limit. A new "
+    "connection is a SYN under NAT, scheduled by wlc over 16 real servers, beside a packet that is parsed, looked up "
+    "and inserted once into an LRU hash (which is a quarter of that size, and evicts); both with the harness "
+    "that makes the packet. The sweep runs in slices, and packets are served between them."
 )
 
 
@@ -49,8 +50,9 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One filling and emptying of the table; ns per SYN and per ACK."""
+    """One filling and emptying of the table; ns per insert, SYN and ACK."""
 
+    insert: float
     syn: float
     ack: float
     live: Sweep
@@ -96,9 +98,16 @@ def expect(what: str, found: int, expected: int) -> None:
         sys.exit(f"table_capacity: {what}: {found:,} instead of {expected:,}")
 
 
+def inserted(harness: Harness) -> float:
+    """ns of a single insert into the yardstick's LRU hash, which is smaller: after its first part it evicts, too."""
+    harness.select(harness.loaded.program("single_lookup"))
+    harness.plan(Plan(template=template(ACK), flows=CONNECTIONS, sequential=True))
+    return harness.run(CONNECTIONS)
+
+
 def one_round(harness: Harness, dataplane: EbpfDataplane) -> Round:
     """Fill the empty table, look through it, let everything expire, and leave it empty."""
-    times = []
+    times = [inserted(harness)]
     harness.select(dataplane._loaded.program("shoal_xdp"))
     for flags in (SYN, ACK):
         harness.plan(Plan(template=template(flags), flows=CONNECTIONS, sequential=True))
@@ -111,7 +120,7 @@ def one_round(harness: Harness, dataplane: EbpfDataplane) -> Round:
     expect("expired connections", expired.expired, CONNECTIONS)
     expect("active connections after the sweep", active(dataplane), 0)
     dataplane._loaded.table("connections4").clear()
-    return Round(syn=times[0], ack=times[1], live=live, expired=expired)
+    return Round(insert=times[0], syn=times[1], ack=times[2], live=live, expired=expired)
 
 
 def rows_of(rounds: list[Round], table_bytes: int) -> list[Row]:
@@ -122,10 +131,19 @@ def rows_of(rounds: list[Round], table_bytes: int) -> list[Row]:
 
     per_connection = spread([table_bytes / CONNECTIONS])
     held = spread([float(each.live.live) for each in rounds])
+    inserts = [each.insert for each in rounds]
+    opening = spread(same_round_ratios([each.syn for each in rounds], inserts))
     return [
-        Row(what="memory of a connection", how="map / limit", value=per_connection, unit="bytes"),
-        Row(what="connections held", how="established", value=held, unit="", aim=at_least(1_000_000)),
-        row("new connection", "SYN", "ns", lambda each: each.syn),
+        Row(
+            what="memory of a connection",
+            how="map / limit",
+            value=per_connection,
+            unit="bytes",
+            aim=at_most(129),
+        ),
+        Row(what="connections held", how="established", value=held, unit="", aim=at_least(4_000_000)),
+        row("new connection", "one insert into an LRU hash", "ns", lambda each: each.insert),
+        replace(row("new connection", "SYN", "ns", lambda each: each.syn), ratio=opening, aim=at_most(1.5)),
         row("new connection", "ACK to it", "ns", lambda each: each.ack),
         row("sweep, all live", "whole table", "ms", lambda each: sum(each.live.slices) * 1e3),
         row("sweep, all live", "longest slice", "ms", lambda each: max(each.live.slices) * 1e3),
@@ -142,7 +160,7 @@ def measure(rounds: int) -> list[Row]:
         harness = Harness.load()
         dataplane = EbpfDataplane.open(Path(folder) / "pins", max_connections=CONNECTIONS)
         try:
-            install(dataplane, ifindex)
+            install(dataplane, ifindex, ForwardingMethod.NAT, scheduler="wlc", reals=POOL)
             table_bytes = map_bytes(dataplane._loaded.descriptor("connections4"))
             return rows_of([one_round(harness, dataplane) for _ in range(rounds)], table_bytes)
         finally:
@@ -153,7 +171,7 @@ def measure(rounds: int) -> list[Row]:
 def main() -> None:
     """Measure, and print the part as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     cpu = this_cpu()
     leave_the_host()
@@ -162,11 +180,11 @@ def main() -> None:
     hand_over(
         Part(
             name="table_capacity",
-            title="A million connections",
+            title="Four million connections",
             about=ABOUT,
             command="taskset -c 1 .venv/bin/python bench/table_capacity.py",
             rounds=arguments.rounds,
-            baseline="",
+            baseline="one insert into an LRU hash",
             rows=tuple(rows),
             noise=watch.noise(),
             seconds=round(watch.seconds, 1),
