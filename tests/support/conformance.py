@@ -42,8 +42,8 @@ def page(proved: Proved) -> str:
         "Written by `script/conformance` from the tests that passed (`tests/contract/test_conformance.py`): for each",
         "combination 24 new connections of five clients to four real servers of weight 3, 1, 0 and 2, each choice",
         "compared with that of the pure reference in `src/shoal/schedulers`. `twos` draws by chance; its draws are",
-        "compared one by one in `tests/bpf/test_schedulers.py`. A cell names the hooks it was proved on; by `local` the",
-        "router is the first of the real servers, and XDP leaves its packets to TC.",
+        "compared one by one in `tests/bpf/test_schedulers.py`. A cell names the hooks it was proved on; by `local`",
+        "the router is the first of the real servers, and XDP leaves its packets to TC.",
     ]
     for family in FAMILIES:
         for protocol in protocols:
