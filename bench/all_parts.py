@@ -40,6 +40,7 @@ JOBS = (
         quick="--rounds 5 --repeat 100000",
         limit=150,
     ),
+    Job(program="growth.py", full="--rounds 15", quick="--rounds 5 --repeat 50000", limit=60),
     Job(program="end_to_end.py", full="--rounds 9", quick="--rounds 2", limit=180),
     Job(program="small_packets.py", full="--rounds 9", quick="--rounds 3 --packets 200000", limit=75),
     Job(program="table_capacity.py", full="--rounds 3", quick="--rounds 1", limit=120),

@@ -97,6 +97,11 @@ def install(
         destinations=destinations,
     )
     dataplane.apply([PutService(service=service)])
+    mark_way_out(dataplane, ifindex)
+
+
+def mark_way_out(dataplane: EbpfDataplane, ifindex: int) -> None:
+    """As fit for frames that XDP redirects."""
     flags = dataplane._loaded.dictionary("interfaces")
     flags.put(ffi.new("__u32 *", ifindex), ffi.new("__u32 *", INTERFACE_FLAGS["SHOAL_XDP_TARGET"]))
 
