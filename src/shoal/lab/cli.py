@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from shoal.errors import ConfigError
 from shoal.lab import cluster, drills, namespaces, report, score
 from shoal.lab.drill import Drill
 from shoal.lab.measure import longest_outage
@@ -127,11 +126,7 @@ def drill(
     Example: shoal lab drill kill-active --repeat 10
     """
     if which == "all":
-        if percent is not None:
-            raise ConfigError(
-                where="--percent", problem="all means each share of the capacity", fix="leave it out"
-            )
-        every = drills.every(seconds=seconds)
+        every = drills.every(percent=percent, seconds=seconds)
         _drill_all(
             every, cluster.find(name), repeat=repeat, interval=interval / 1000, page=page, as_json=as_json
         )

@@ -249,10 +249,20 @@ def find(name: str, *, percent: int | None = None, seconds: float | None = None)
     )
 
 
-def every(*, seconds: float | None = None) -> tuple[Drill, ...]:
-    """All drills, the flood at each of its shares, for ``seconds``."""
+def every(*, percent: int | None = None, seconds: float | None = None) -> tuple[Drill, ...]:
+    """All drills, the flood at each of its shares, for ``seconds``. Raises ConfigError for one share."""
+    if percent is not None:
+        raise ConfigError(
+            where="--percent", problem="all means each share of the capacity", fix="leave it out"
+        )
     floods = tuple(find(SynFlood.name, percent=percent, seconds=seconds) for percent in FLOODS)
     return (*(drill for drill in DRILLS.values() if drill.name != SynFlood.name), *floods)
+
+
+def _rehearse(lab: Lab, drill: Drill) -> None:
+    lab.wait_healthy()
+    drill.rehearse(lab)
+    lab.wait_healthy()
 
 
 def run_once(
@@ -266,12 +276,9 @@ def run_once(
 ) -> Run:
     """Run a drill once, on a healthy cluster, and wait until it is healthy again. Raises UnavailableError.
 
-    ``interval`` (seconds) is the probe's; with ``requests`` the client also sends HTTP requests, as it does
-    in every drill that wants them.
+    ``interval`` (seconds) is the probe's; with ``requests`` the client also sends HTTP requests.
     """
-    lab.wait_healthy()
-    drill.rehearse(lab)
-    lab.wait_healthy()
+    _rehearse(lab, drill)
     wanted = requests or drill.requests
     with watching(lab, interval=interval, requests=wanted, connections=drill.connections) as watch:
         time.sleep(_WARM + chance.uniform(0.0, _PHASE))

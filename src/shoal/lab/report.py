@@ -134,13 +134,19 @@ def drill(document: Mapping[str, Any]) -> str:
         f"  two owners    median {two['median']:g} ms, max {two['max']:g} ms",
         f"  during repair {document['repair_probes_lost']} probes lost",
     ]
+    return table(rows, header=header) + "\n\n" + "\n".join([*lines, *_particulars(document)])
+
+
+def _particulars(document: Mapping[str, Any]) -> list[str]:
+    """What only some drills have to say."""
+    lines = []
     if requests := document["requests"]:
         lines.append(f"  requests      {document['requests_failed']} of {requests} failed")
     if what := happened(document):
         lines += textwrap.wrap(what, WIDTH, initial_indent=" " * 16, subsequent_indent=" " * 16)
     if "lost_after_detection" in document:
         lines.append(f"  after detection {document['lost_after_detection']} probes lost")
-    return table(rows, header=header) + "\n\n" + "\n".join(lines)
+    return lines
 
 
 _DRILL_HEADER = ("drill", "runs", "outage ms", "lost", "broken TCP", "two owners ms", "announced", "promise")
