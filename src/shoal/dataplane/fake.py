@@ -9,12 +9,10 @@ from dataclasses import replace
 from itertools import islice
 
 from shoal.dataplane.base import (
-    OVERLOAD_SECONDS,
     Attachment,
     Counters,
     Dataplane,
     DataplaneState,
-    Destination,
     Drop,
     PutService,
     RemoveService,
@@ -23,18 +21,20 @@ from shoal.dataplane.base import (
     Step,
 )
 from shoal.dataplane.fake_admission import Admissions
+from shoal.dataplane.fake_choices import Choices
 from shoal.dataplane.fake_entries import Chosen, Client, Endpoint, Entry, Installed
-from shoal.dataplane.fake_listeners import Listeners, name_outside
-from shoal.dataplane.fake_local import LocalPorts
+from shoal.dataplane.fake_listeners import Listeners
 from shoal.dataplane.fake_persistence import Templates
 from shoal.dataplane.fake_rewrite import towards_client, towards_server
+from shoal.dataplane.fake_stateless import StatelessPackets
+from shoal.dataplane.fake_table import ConnectionTable
 from shoal.dataplane.fake_uncommon import UncommonPackets
 from shoal.dataplane.fake_ways import Ways
 from shoal.dataplane.packet import PASS, Packet, TcpFlags, Verdict, drop, forward
 from shoal.dataplane.tally import Tally
 from shoal.model import Connection, ConnectionState, ForwardingMethod, LocalPool, Protocol, Template
-from shoal.model.tcp_states import ACTIVE_STATES, TIMEOUTS, TRANSITIONS, Direction, TcpEvent
-from shoal.schedulers import Load, Request, rendezvous, scheduler_class
+from shoal.model.tcp_states import ACTIVE_STATES, TIMEOUTS, TRANSITIONS, Direction
+from shoal.schedulers import scheduler_class
 from shoal.schedulers.twos import chances
 
 
@@ -55,8 +55,6 @@ class FakeDataplane(Dataplane):
         attachments: tuple[Attachment, ...] = (),
         chance: Callable[[], int] | None = None,
     ) -> None:
-        self._chance = chance or chances().__next__
-        self._limits = {4: max_connections, 6: max_connections_ipv6}
         self._attachments = attachments
         self._now = 0.0
         self._born = 0
@@ -64,15 +62,21 @@ class FakeDataplane(Dataplane):
         self._listeners = Listeners()
         self._admissions = Admissions()
         self._timeouts = dict(TIMEOUTS)
-        self._refused: dict[int, float] = {}  # by family: when a connection last found no place
-        self._held_by = Counter[str]()  # by service
-        self._by_client: dict[Client, list[Entry]] = {}
-        self._held = Counter[int]()
-        self._local_ports = LocalPorts()
+        limits = {4: max_connections, 6: max_connections_ipv6}
+        self._table = ConnectionTable(limits, ended=self._ended)
         self._drops: Counter[Drop] = Counter()
         self._tallies: dict[tuple[str, Endpoint], Tally] = {}
         self._ways = Ways()
         self._templates = Templates(max_templates)
+        self._choices = Choices(
+            templates=self._templates, tally=self._tally, chance=chance or chances().__next__
+        )
+        self._stateless = StatelessPackets(
+            choices=self._choices,
+            installed=self._installed,
+            listeners=lambda: self._listeners,
+            timeouts=lambda: self._timeouts,
+        )
         self.uncommon = UncommonPackets(
             judge=self._judge, find=self._find, drop=self._drop, tally=self._tally, ways=self._ways
         )
@@ -94,7 +98,7 @@ class FakeDataplane(Dataplane):
 
     def use_local(self, pool: LocalPool) -> None:
         """Take the local ends of fullnat connections from this pool from now on; without one there are none."""
-        self._local_ports.pool = pool
+        self._table.local_ports.pool = pool
 
     def attachments(self) -> tuple[Attachment, ...]:
         """The interfaces it was made with."""
@@ -102,7 +106,7 @@ class FakeDataplane(Dataplane):
 
     def connections(self, *, limit: int) -> Iterable[Connection]:
         """Live connections as of the last packet or ``advance``."""
-        live = (entry for entry in self._entries() if entry.deadline > self._now)
+        live = (entry for entry in self._table.entries() if entry.deadline > self._now)
         for entry in islice(live, limit):
             yield entry.shown(now=self._now)
 
@@ -115,25 +119,23 @@ class FakeDataplane(Dataplane):
         return Counters(
             services={name: each.counted(self._tally) for name, each in self._installed.items()},
             drops=dict(self._drops),
-            connections_held=self._held[4],
-            connections_limit=self._limits[4],
-            ipv6_connections_held=self._held[6],
-            ipv6_connections_limit=self._limits[6],
-            local_ports_held=self._local_ports.held,
+            connections_held=self._table.held[4],
+            connections_limit=self._table.limits[4],
+            ipv6_connections_held=self._table.held[6],
+            ipv6_connections_limit=self._table.limits[6],
+            local_ports_held=self._table.local_ports.held,
         )
 
     def overloaded(self) -> bool:
         """Whether the table was full a moment ago."""
-        return any(self._now - refused < OVERLOAD_SECONDS for refused in self._refused.values())
+        return self._stateless.overloaded(now=self._now)
 
     def sweep(self) -> int:
         """Remove every expired connection."""
         self.uncommon.sweep(now=self._now)
-        expired = [entry for entry in self._entries() if entry.deadline <= self._now]
-        for entry in expired:
-            self._forget(entry)
+        expired = self._table.sweep(now=self._now)
         self._templates.sweep(now=self._now)
-        return len(expired)
+        return expired
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -142,14 +144,11 @@ class FakeDataplane(Dataplane):
         """Forget services and connections."""
         self._installed.clear()
         self._listeners = Listeners()
-        self._by_client.clear()
+        self._table.clear()
         self._tallies.clear()
         self._drops.clear()
-        self._held.clear()
         self._templates.clear()
-        self._local_ports.clear()
-        self._held_by.clear()
-        self._refused.clear()
+        self._stateless.clear()
 
     def advance(self, now: float) -> None:
         """Let time pass until ``now``; it never goes back."""
@@ -168,7 +167,9 @@ class FakeDataplane(Dataplane):
         entry = self._find((packet.protocol, *source), virtual=destination)
         if entry is not None or self._service_at(packet) is not None:
             return self._to_real_server(packet, entry)
-        entry = self._find((packet.protocol, *destination), real=source) or self._loose_reply(packet)
+        entry = self._find((packet.protocol, *destination), real=source) or self._stateless.reply(
+            packet, now=self._now
+        )
         return PASS if entry is None else self._to_client(packet, entry)
 
     def _to_real_server(self, packet: Packet, entry: Entry | None) -> Verdict:
@@ -176,7 +177,7 @@ class FakeDataplane(Dataplane):
         assert packet.protocol is not None
         listener = self._service_at(packet)
         name = entry.service if entry else listener.service.name if listener else ""
-        if entry is None and not self._may_open(packet, listener):
+        if entry is None and not self._stateless.may_open(packet, listener, now=self._now):
             return PASS
         if entry is not None and self._tally(entry.service, entry.destination).ends(packet):
             self._step(entry, replace(packet, flags=TcpFlags.RST), direction=Direction.INPUT)
@@ -214,16 +215,7 @@ class FakeDataplane(Dataplane):
     def _find(
         self, client: Client, *, virtual: Endpoint | None = None, real: Endpoint | None = None
     ) -> Entry | None:
-        """The live connection of a client or local end to a virtual or from a real endpoint; an expired one goes.
-
-        A real server under direct routing answers in the virtual address's own name, so never from its endpoint.
-        """
-        for entry in list(self._by_client.get(client, ())):
-            if entry.deadline <= self._now:
-                self._forget(entry)
-            elif virtual == entry.virtual or (real == entry.real and entry.method is ForwardingMethod.NAT):
-                return entry
-        return None if real is None else self._local_ports.owner(client, real=real, now=self._now)
+        return self._table.find(client, now=self._now, virtual=virtual, real=real)
 
     def _must_be_scheduled_anew(self, packet: Packet, entry: Entry) -> bool:
         """A client's port that is used again, or a flow that would be lost on a real server that is down."""
@@ -245,13 +237,14 @@ class FakeDataplane(Dataplane):
         assert packet.protocol is not None
         name = listener.service.name
         if replacing is not None:
-            self._forget(replacing)
+            self._table.forget(replacing)
         if (refusal := self._admissions.judge(listener.service, packet.source, now=self._now)) is not None:
             return self._drop(name, refusal)
         chosen = self._choose_for(listener, packet)
         if chosen is None:
             return self._drop(name, Drop.NO_REAL_SERVER)
-        entry = self._entry(packet, name, chosen)
+        self._born += 1
+        entry = Entry.of(packet, name, chosen, born=self._born)
         if self._is_alone(listener.service, entry):
             self._forget_template(listener, entry)
             entry.loose = True
@@ -262,33 +255,17 @@ class FakeDataplane(Dataplane):
         if taken and entry.method is ForwardingMethod.NAT:
             return self._give_up(listener, entry, Drop.REPLY_TUPLE_IN_USE)
         limit = listener.service.admission.connection_limit
-        if limit and self._held_by[name] >= limit:
+        if limit and self._table.held_by[name] >= limit:
             return self._give_up(listener, entry, Drop.CONNECTION_LIMIT)
-        if not self._make_room(packet.source.version):
+        if not self._table.make_room(packet.source.version, now=self._now):
             self._forget_template(listener, entry)
-            return self._without_entry(packet, listener)
-        if entry.method is ForwardingMethod.FULLNAT and not self._local_ports.take(entry):
+            loose = self._stateless.serve(packet, listener, now=self._now)
+            return self._drop(name, loose) if isinstance(loose, Drop) else loose
+        if entry.method is ForwardingMethod.FULLNAT and not self._table.local_ports.take(entry):
             return self._give_up(listener, entry, Drop.NO_LOCAL_PORT)
         self._remember(entry)
         listener.connections += 1
         return entry
-
-    def _choose_persistently(self, installed: Installed, packet: Packet) -> Chosen | None:
-        """Where the client's template sends it, or where the scheduler does; with the method."""
-        service = installed.service
-        kept = self._templates.recall(service, packet.source, now=self._now)
-        if kept is not None and service.persistence is not None:
-            method = self._tally(service.name, kept).method_for(service.persistence)
-            if method is not None:
-                return kept, method, True
-            self._templates.release(service, packet.source, kept)
-        destination = self._choose(installed, packet)
-        if destination is None:
-            return None
-        is_kept = self._templates.make(service, packet.source, destination.endpoint, now=self._now)
-        if service.persistence is not None and not is_kept:
-            installed.unpersisted += 1
-        return destination.endpoint, service.method_of(destination), is_kept
 
     @staticmethod
     def _is_alone(service: Service, entry: Entry) -> bool:
@@ -307,135 +284,15 @@ class FakeDataplane(Dataplane):
         self._forget_template(installed, entry)
         return self._drop(installed.service.name, reason)
 
-    def _entry(self, packet: Packet, service: str, chosen: Chosen) -> Entry:
-        """What is to be remembered of a client's packet that goes to a real server."""
-        assert packet.protocol is not None
-        self._born += 1
-        destination, method, is_templated = chosen
-        return Entry(
-            protocol=packet.protocol,
-            client=(packet.source, packet.source_port),
-            virtual=(packet.destination, packet.destination_port),
-            real=(destination[0], destination[1] or packet.destination_port),
-            destination=destination,
-            service=service,
-            method=method,
-            state=ConnectionState.NONE if packet.protocol is Protocol.TCP else ConnectionState.UDP,
-            born=self._born,
-            is_templated=is_templated,
-        )
-
     def _choose_for(self, installed: Installed, packet: Packet) -> Chosen | None:
         """A real server; what may be older than its entry goes where it would go without one."""
         is_begin = packet.opens and packet.protocol is not Protocol.UDP
-        if not self._was_overloaded(packet.source.version) or is_begin:
-            return self._choose_persistently(installed, packet)
-        destination = self._by_rendezvous(installed, packet)
+        if not self._stateless.was_overloaded(packet.source.version, now=self._now) or is_begin:
+            return self._choices.persistently(installed, packet, now=self._now)
+        destination = self._choices.by_rendezvous(installed, packet, now=self._now)
         if destination is None:
             return None
         return destination.endpoint, installed.service.method_of(destination), False
-
-    def _choose(self, installed: Installed, packet: Packet) -> Destination | None:
-        """The scheduler's choice by the loads of this moment."""
-        loads, request = self._loads(installed), self._request(packet)
-        index = installed.scheduler.choose(loads, request)
-        return None if index is None else installed.service.destinations[index]
-
-    def _by_rendezvous(self, installed: Installed, packet: Packet) -> Destination | None:
-        index = rendezvous.choose(self._loads(installed), self._request(packet))
-        return None if index is None else installed.service.destinations[index]
-
-    def _loads(self, installed: Installed) -> list[Load]:
-        """The destinations as a scheduler sees them at this moment."""
-        destinations = installed.service.destinations
-        tallies = [self._tally(installed.service.name, each.endpoint) for each in destinations]
-        return [tally.load_of(each) for each, tally in zip(destinations, tallies, strict=True)]
-
-    def _request(self, packet: Packet) -> Request:
-        return Request(
-            client=packet.source,
-            client_port=packet.source_port,
-            virtual_address=packet.destination,
-            chance=(self._chance(), self._chance()),
-            now=self._now,
-        )
-
-    # -- packets without a connection
-
-    def _was_overloaded(self, family: int) -> bool:
-        """Whether connections of the family may be alive that found no place in the table."""
-        refused = self._refused.get(family)
-        return refused is not None and self._now - refused < self._timeouts[ConnectionState.ESTABLISHED]
-
-    def _may_open(self, packet: Packet, installed: Installed | None) -> bool:
-        """Whether a packet may begin a connection, or go on with one that the table had no place for."""
-        if packet.opens:
-            return True
-        if packet.protocol is not Protocol.TCP or packet.event is TcpEvent.SYN or installed is None:
-            return False
-        if self._was_overloaded(packet.source.version):
-            return True
-        return installed.service.sloppy and packet.event is not TcpEvent.RST
-
-    def _without_entry(self, packet: Packet, installed: Installed) -> Entry | Verdict:
-        """The table has no place: a choice that any router makes alike, and nothing is remembered."""
-        name = installed.service.name
-        self._refused[packet.source.version] = self._now
-        destination = self._by_rendezvous(installed, packet)
-        if destination is None:
-            return self._drop(name, Drop.NO_REAL_SERVER)
-        method = installed.service.method_of(destination)
-        entry = self._entry(packet, name, (destination.endpoint, method, False))
-        entry.loose = True
-        if entry.method is ForwardingMethod.FULLNAT:
-            return self._drop(name, Drop.TABLE_FULL)
-        if entry.method is ForwardingMethod.NAT:
-            found = self._outside(entry.protocol, entry.real)
-            if found is None or (found[0].name, found[1:]) != (name, (destination, entry.virtual)):
-                return self._drop(name, Drop.TABLE_FULL)
-        installed.stateless_packets += 1
-        return entry
-
-    def _loose_reply(self, packet: Packet) -> Entry | None:
-        """A reply for which there is no connection, but which may have been asked for."""
-        assert packet.protocol is not None
-        found = self._outside(packet.protocol, (packet.source, packet.source_port))
-        if found is None:
-            return None
-        service, destination, (address, port) = found
-        is_one_packet = service.one_packet and packet.protocol is Protocol.UDP
-        if not is_one_packet and not self._was_overloaded(packet.source.version):
-            return None
-        if not is_one_packet:
-            self._installed[service.name].stateless_packets += 1
-        request = replace(
-            packet,
-            source=packet.destination,
-            source_port=packet.destination_port,
-            destination=address,
-            destination_port=port,
-        )
-        chosen = destination.endpoint, service.method_of(destination), False
-        entry = self._entry(request, service.name, chosen)
-        entry.loose = True
-        return entry
-
-    def _outside(self, protocol: Protocol, real: Endpoint) -> tuple[Service, Destination, Endpoint] | None:
-        services = (each.service for each in self._installed.values())
-        return name_outside(services, protocol, real, listeners=self._listeners)
-
-    def _make_room(self, family: int) -> bool:
-        """Whether its family has room for one more; if need be the oldest half-open connection gives way."""
-        if self._held[family] == self._limits[family]:
-            self.sweep()
-        if self._held[family] < self._limits[family]:
-            return True
-        ours = (entry for entry in self._entries() if entry.family == family)
-        half_open = [entry for entry in ours if entry.state is ConnectionState.SYN_RECV]
-        if not half_open:
-            return False
-        self._forget(min(half_open, key=lambda entry: entry.born))
-        return True
 
     def _step(self, entry: Entry, packet: Packet, *, direction: Direction) -> None:
         """Move the state machine by a packet, keep the counts exact, and begin the timeout anew."""
@@ -448,24 +305,12 @@ class FakeDataplane(Dataplane):
             self._count(entry, 1)
         entry.deadline = self._now + self._timeouts[entry.state]
 
-    def _entries(self) -> list[Entry]:
-        return [entry for entries in self._by_client.values() for entry in entries]
-
     def _remember(self, entry: Entry) -> None:
-        self._by_client.setdefault(entry.key, []).append(entry)
-        self._held[entry.family] += 1
-        self._held_by[entry.service] += 1
+        self._table.remember(entry)
         self._count(entry, 1)
         self._tally(entry.service, entry.destination).begin()
 
-    def _forget(self, entry: Entry) -> None:
-        entries = self._by_client[entry.key]
-        entries.remove(entry)
-        if not entries:
-            del self._by_client[entry.key]
-        self._held[entry.family] -= 1
-        self._local_ports.release(entry)
-        self._held_by[entry.service] -= 1
+    def _ended(self, entry: Entry) -> None:
         self._count(entry, -1)
         self._tally(entry.service, entry.destination).end()
         installed = self._installed.get(entry.service)

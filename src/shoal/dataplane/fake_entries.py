@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shoal.dataplane.base import Drop, Service, ServiceCounters
+from shoal.dataplane.packet import Packet
 from shoal.dataplane.tally import Tally
 from shoal.model import Address, Connection, ConnectionState, ForwardingMethod, Protocol
 from shoal.schedulers import Scheduler
@@ -35,6 +36,24 @@ class Entry:
     is_templated: bool = False
     local: Endpoint | None = None
     loose: bool = False
+
+    @classmethod
+    def of(cls, packet: Packet, service: str, chosen: Chosen, *, born: int = 0) -> "Entry":
+        """What is to be remembered of a client's packet that goes to a real server."""
+        assert packet.protocol is not None
+        destination, method, is_templated = chosen
+        return cls(
+            protocol=packet.protocol,
+            client=(packet.source, packet.source_port),
+            virtual=(packet.destination, packet.destination_port),
+            real=(destination[0], destination[1] or packet.destination_port),
+            destination=destination,
+            service=service,
+            method=method,
+            state=ConnectionState.NONE if packet.protocol is Protocol.TCP else ConnectionState.UDP,
+            born=born,
+            is_templated=is_templated,
+        )
 
     @property
     def key(self) -> Client:
