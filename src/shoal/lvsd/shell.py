@@ -28,6 +28,7 @@ from shoal.ipc.messages import (
     TargetHealth,
 )
 from shoal.lvsd import view
+from shoal.lvsd.alarms import Alarms
 from shoal.lvsd.drain_file import DrainFile, Ordered
 from shoal.lvsd.draining import next_change, wanted
 from shoal.lvsd.enforcement import (
@@ -53,8 +54,6 @@ RECONCILE_INTERVAL = 5.0
 SWEEP_INTERVAL = 1.0
 ANSWER_TIMEOUT = 5.0
 CHILDREN = ("pulse", "nanny")
-
-_OVERLOAD = "the connection table is full: raise max_connections, or lower the timeouts"
 
 Result = TypeVar("Result")
 
@@ -87,8 +86,7 @@ class Lvsd:
         self._stopped = asyncio.Event()
         self._remove = False
         self._refusal = ""
-        self._failures: dict[str, str] = {}
-        self._overloaded = False
+        self._alarms = Alarms()
 
     async def start(self) -> None:
         """Read the configuration, listen for the siblings and open the dataplane. Raises what they raise."""
@@ -316,10 +314,8 @@ class Lvsd:
 
     async def _snapshot(self) -> view.Snapshot:
         observation = await self._in_worker(lambda: observe(self._dataplane))
-        dataplane = (failure and f"dataplane: {failure}" for failure in self._failures.values())
-        overload = _OVERLOAD if self._overloaded else ""
         journal = self._file.trouble and f"journal: {self._file.trouble}"
-        trouble = (*dataplane, overload, self._refusal, journal, self._drains.trouble)
+        trouble = (*self._alarms.standing(), self._refusal, journal, self._drains.trouble)
         return view.Snapshot(
             cluster=self._cluster,
             router=self._settings.router,
@@ -369,19 +365,12 @@ class Lvsd:
         self._note("config.refused", cause=str(error))
 
     def _note_failure(self, during: str, failure: str) -> None:
-        """Journal what the dataplane refused, once; it stands in the alarms for as long as it goes on."""
-        if failure and failure != self._failures.get(during):
+        if self._alarms.failed(during, failure):
             self._note("dataplane.failed", cause=failure, fields={"during": during})
-        self._failures[during] = failure
 
     def _note_overload(self, overloaded: bool) -> None:
-        """Journal when the table becomes too small for what comes, and when it is large enough again."""
-        if overloaded and not self._overloaded:
-            cause = "the connection table is full: new connections are balanced without an entry"
-            self._note("table.overloaded", cause=cause)
-        elif self._overloaded and not overloaded:
-            self._note("table.recovered", cause="every new connection finds a place again")
-        self._overloaded = overloaded
+        if change := self._alarms.overload(overloaded):
+            self._note(change[0], cause=change[1])
 
     def _append(self, record: Record) -> Entry:
         """Into memory, into the file, to the supervisor's log, to who waits."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shoal.dataplane.base import DataplaneState, Destination, Service
-from shoal.dataplane.ebpf.abi import LIMITS, ffi
+from shoal.dataplane.ebpf.abi import LIMITS
 from shoal.dataplane.ebpf.access import AccessLists
 from shoal.dataplane.ebpf.addresses import (
     ENDPOINT_SIZE,
@@ -21,30 +21,23 @@ from shoal.dataplane.ebpf.addresses import (
     outside_key,
     packed,
 )
-from shoal.dataplane.ebpf.cutting import CUT, CUT_REMOVED, cut_bits, destination_bits
+from shoal.dataplane.ebpf.configurations import Configurations
+from shoal.dataplane.ebpf.cutting import CUT, CUT_REMOVED, destination_bits
 from shoal.dataplane.ebpf.listening import Claim, Listening, listeners_in, marks_in, show_claim
-from shoal.dataplane.ebpf.numbers import Numbers, Ranges
+from shoal.dataplane.ebpf.numbers import Numbers
 from shoal.dataplane.ebpf.objects import Loaded
 from shoal.dataplane.ebpf.options import (
     is_one_packet,
     read_timeouts,
     write_flags,
-    write_options,
     write_timeouts,
 )
-from shoal.dataplane.ebpf.persistence import bits_when_removed, persistence_bits, write_persistence
+from shoal.dataplane.ebpf.persistence import bits_when_removed, persistence_bits
 from shoal.dataplane.ebpf.reading import AVAILABLE, METHOD_NUMBERS, Reader
 from shoal.dataplane.ebpf.refusals import refuse_unfit
 from shoal.dataplane.ebpf.reverses import Reverses
-from shoal.dataplane.ebpf.scheduling import (
-    KINDS,
-    SCHEDULER_NAMES,
-    flag_bits,
-    ring_of,
-    shares_of,
-)
 from shoal.dataplane.ebpf.tables import packing
-from shoal.dataplane.ebpf.thresholds import Thresholds, threshold_bits
+from shoal.dataplane.ebpf.thresholds import Thresholds
 from shoal.dataplane.ebpf.tunnels import Tunnels
 from shoal.errors import ConfigError, ShoalError
 from shoal.model import ConnectionState, ForwardingMethod
@@ -64,12 +57,10 @@ class Installation:
         self.destinations = loaded.table("destinations")
         self.loads = loaded.table("loads")
         self.services = loaded.table("services")
-        self._configs = loaded.table("service_configs")
-        self._members = loaded.table("members")
-        self._rings = loaded.table("rings")
         self._filter = loaded.table("filter")
         self._listening = Listening(loaded)
         self._access = AccessLists(loaded.dictionary("access"))
+        self._configs = Configurations(loaded, self._access, fix=self._fix)
         self._destination_counters = loaded.counters("destination_counters")
         self._service_counters = loaded.counters("service_counters")
         self.thresholds = Thresholds(loaded)
@@ -93,15 +84,8 @@ class Installation:
     def _make_numbers(self) -> None:
         services, real_servers = "max_virtual_servers", "max_real_servers"
         self._service_numbers = Numbers(len(self.services), what="virtual servers", fix=self._fix(services))
-        self._config_numbers = Numbers(
-            len(self._configs), what="service configurations", fix=self._fix(services)
-        )
         self._destination_numbers = Numbers(
             len(self.destinations), what="real servers", fix=self._fix(real_servers)
-        )
-        self._member_ranges = Ranges(len(self._members), what="real servers", fix=self._fix(real_servers))
-        self._ring_ranges = Ranges(
-            len(self._rings), what="places in scheduling rings", fix=self._fix(services)
         )
 
     def _fix(self, limit: str) -> str:
@@ -122,14 +106,10 @@ class Installation:
         self._destination_numbers.mark(number for number, row in enumerate(rows) if row[2])
         services = list(self.services.rows("config", "in_use", "name"))
         used = [number for number, (_, in_use, _) in enumerate(services) if in_use]
-        configs = list(self._configs.rows("members", "n_members", "ring", "n_ring"))
         ours = {services[number][0] for number in used} - {0}
         self._service_numbers.mark(used)
-        self._config_numbers.mark(ours)
-        self._member_ranges.mark(configs[number][:2] for number in ours)
-        self._ring_ranges.mark(configs[number][2:] for number in ours)
+        self._configs.adopt(ours)
         self._adopt_listeners()
-        self._access.adopt(ours)
         for number in used:
             if services[number][1] == RETIRED:
                 self._retired_services.add(number)
@@ -156,8 +136,7 @@ class Installation:
 
     def members_of(self, service_number: int) -> Sequence[Any]:
         """The members of a service's present configuration."""
-        config = self._configs[self.services[service_number].config]
-        return [self._members[config.members + i] for i in range(config.n_members)]
+        return self._configs.members_of(self.services[service_number].config)
 
     def numbers_of(self, service_number: int) -> list[int]:
         """The destinations of a service's present configuration, in order."""
@@ -201,7 +180,10 @@ class Installation:
             entry.flags |= flags & ~CUT
         for key, each in zip(keys, service.destinations, strict=True):
             self.thresholds.install(known[key], each)
-        self._flip(number, service, [known[key] for key in keys])
+        previous = self.services[number].config
+        self.services[number].config = self._configs.write(service, [known[key] for key in keys])
+        if previous:
+            self._configs.release(previous, time.monotonic())
         for entry, (_, flags) in changed:
             entry.flags = flags
         self._retire_all_but(number, {known[key] for key in keys})
@@ -254,70 +236,6 @@ class Installation:
             self.destinations.store_all(number, _NEW.pack(key, flags, IN_USE, service, method))
         known.update(zip(missing, taken, strict=True))
         return others
-
-    def _await_room(self, n_members: int, n_ring: int) -> float:
-        """Wait for what is resting, if that helps; the time then."""
-        while True:
-            now = time.monotonic()
-            wait = max(
-                self._member_ranges.wait(n_members, now),
-                self._ring_ranges.wait(n_ring, now),
-                self._config_numbers.wait(now),
-            )
-            if wait == 0.0:
-                return now
-            time.sleep(wait)
-
-    def _flip(self, number: int, service: Service, numbers: Sequence[int]) -> None:
-        """Write the new configuration beside the old one, then point to it."""
-        shares = shares_of(service)
-        ring = ring_of(service, shares, numbers)
-        now = self._await_room(len(numbers), len(ring))
-        ring_begin = self._ring_ranges.take(len(ring), now)
-        self._rings.store_all(ring_begin, ffi.buffer(ffi.new("__u64[]", ring)))  # each has 8 bytes of room
-        members = self._member_ranges.take(len(numbers), now)
-        weights = (each.weight for each in service.destinations)
-        rows = [
-            (each, weight, share > 0, 0) for each, weight, share in zip(numbers, weights, shares, strict=True)
-        ]
-        self._members.store_all(members, ffi.buffer(ffi.new("struct member[]", rows)))
-        config_number = self._config_numbers.take(now)
-        self._write_access(config_number, service, now)
-        config = self._configs[config_number]
-        config.scheduler = KINDS[service.scheduler]
-        config.scheduler_name = SCHEDULER_NAMES.index(service.scheduler)
-        config.flags = flag_bits(service.scheduler_flags) | threshold_bits(service) | cut_bits(service)
-        write_persistence(config, service.persistence)
-        config.mss_clamp = int(service.mss_clamp)
-        config.total_weight = sum(shares)
-        config.members, config.n_members = members, len(numbers)
-        config.ring, config.n_ring = ring_begin, len(ring)
-        config.method = METHOD_NUMBERS[service.method]
-        config.cursor = 0
-        write_options(config, service)
-        previous = self.services[number].config
-        self.services[number].config = config_number
-        if previous:
-            self._release_config(previous, now)
-
-    def _release_config(self, config_number: int, now: float) -> None:
-        config = self._configs[config_number]
-        self._member_ranges.release(config.members, config.n_members, now)
-        self._ring_ranges.release(config.ring, config.n_ring, now)
-        self._config_numbers.release(config_number, now)
-        self._access.release(config_number, now)
-
-    def _write_access(self, config_number: int, service: Service, now: float) -> None:
-        self._access.purge(now)
-        try:
-            self._access.write(config_number, service.admission)
-        except ShoalError as error:
-            self._config_numbers.release(config_number, now)
-            raise ConfigError(
-                where=f"virtual server {service.name}",
-                problem="no room for its entries of allow and deny",
-                fix=self._fix("max_access_entries"),
-            ) from error
 
     def _write_flags(self) -> None:
         settings = self._loaded.table("settings")[0]
@@ -404,7 +322,7 @@ class Installation:
                 del self._retired[number], self._numbers[service][key]
         for number in [each for each in self._retired_services if not self._numbers.get(each)]:
             if config := self.services[number].config:
-                self._release_config(config, now)
+                self._configs.release(config, now)
             self.services[number].in_use = 0
             self._service_numbers.release(number, now)
             self._numbers.pop(number, None)
