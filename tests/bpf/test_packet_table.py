@@ -11,7 +11,7 @@ from support.packet_table_page import PAGE, page
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_the_frame_becomes_what_its_row_says(bench: PacketBench, row: Row):
-    prepare(bench, row)
+    prepare(bench, row.before)
     before = connections(bench)
     expected = row.outcome(bench.program)
     assert outcome_of(bench, row.frame) == expected

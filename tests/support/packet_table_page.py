@@ -9,7 +9,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "bpf")]
 
 from packet_table import KINDS  # noqa: E402
-from packet_table.row import Answered, Dropped, Outcome, Passed, Row  # noqa: E402
+from packet_table.row import Answered, Dropped, Held, Outcome, Passed, Row  # noqa: E402
 
 from support.frame_text import frame_text  # noqa: E402
 
@@ -34,6 +34,8 @@ def outcome_text(outcome: Outcome) -> str:
         return f"dropped: `{outcome.reason}`"
     if isinstance(outcome, Answered):
         return f"dropped: `{outcome.reason}`, answered: {frame_text(outcome.frame)}"
+    if isinstance(outcome, Held):
+        return "waits for the first"
     return frame_text(outcome.frame)
 
 

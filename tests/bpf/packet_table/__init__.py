@@ -1,12 +1,26 @@
 """The packet table: rows by kind, run by test_packet_table.py and shown in docs/packet-table.md."""
 
-from packet_table import arp, checksums, drops, forwarding, lengths, lifetimes, not_ours, tcp_states, tunnels
+from packet_table import (
+    arp,
+    checksums,
+    drops,
+    errors,
+    forwarding,
+    fragments,
+    lengths,
+    lifetimes,
+    not_ours,
+    tcp_states,
+    tunnels,
+)
 from packet_table.row import Row
 
 KINDS: dict[str, list[Row]] = {
     "Forwarding": forwarding.ROWS,
     "TCP flags and states": tcp_states.ROWS,
     "Tunnels and what does not fit": tunnels.ROWS,
+    "Fragments": fragments.ROWS,
+    "ICMP errors": errors.ROWS,
     "The ends of packets and connections": lifetimes.ROWS,
     "Named drops": drops.ROWS,
     "Checksums": checksums.ROWS,

@@ -3,7 +3,7 @@
 import struct
 
 from shoal.model import Address, Encapsulation
-from support.packets import DESTINATION_MAC, ETHERNET, IPV4, IPV6, SOURCE_MAC, checksum
+from support.packets import DESTINATION_MAC, ETHERNET, FRAGMENT_HEADER, IPV4, IPV6, SOURCE_MAC, checksum
 
 ETHERTYPES = {4: 0x0800, 6: 0x86DD}
 ICMP = {4: 1, 6: 58}
@@ -82,7 +82,8 @@ def flow_hash(packet: bytes) -> int:
     if packet[0] >> 4 == 4:
         ends, ports = packet[12:20], packet[20:24]
     else:
-        ends, ports = packet[8:40], packet[40:44]
+        behind = 48 if packet[6] == FRAGMENT_HEADER else 40
+        ends, ports = packet[8:40], packet[behind : behind + 4]
     folded = 0
     for word in struct.unpack(f"<{len(ends) // 4}I", ends):
         folded ^= word

@@ -1,33 +1,13 @@
 """What is none of the balancer's business, however much it looks like it."""
 
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
+from packet_table.address_filter import look_alike
 from packet_table.net import ACK, DR, IPV4, IPV6, NAT, SYN, UDP, Net, in_both
 from packet_table.row import PASSED, OwnMac, Row, arrives, patched, sent
-from shoal.model import Address
 from support.packets import encode_packet
-
-MULTIPLIER = 0x9E3779B1  # of bpf/abi.h, struct address_filter
-
-
-def filter_bit(fold: int) -> int:
-    """The bit of a folded address in the filter of real servers, which has the most."""
-    return (fold * MULTIPLIER & 0xFFFFFFFF) >> 12
-
-
-def look_alike(address: Address) -> Address:
-    """Another address with the same bit in the filter."""
-    if isinstance(address, IPv6Address):
-        words = struct.unpack("!4I", address.packed)
-        return IPv6Address(struct.pack("!4I", words[0], words[1], words[3], words[2]))
-    bit = filter_bit(int.from_bytes(address.packed, "little"))
-    inverse = pow(MULTIPLIER, -1, 1 << 32)
-    folds = ((bit << 12 | low) * inverse & 0xFFFFFFFF for low in range(1 << 12))
-    found = (IPv4Address(fold.to_bytes(4, "little")) for fold in folds)
-    return next(each for each in found if each.packed[0] == 10 and each != address)
 
 
 def elsewhere(net: Net) -> Iterator[Row]:

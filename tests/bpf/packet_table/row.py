@@ -72,8 +72,14 @@ class Answered:
     frame: bytes
 
 
-Outcome = Passed | Dropped | Sent | Answered
+@dataclass(frozen=True, slots=True)
+class Held:
+    """It waits in the kernel for the first fragment of its datagram."""
+
+
+Outcome = Passed | Dropped | Sent | Answered | Held
 PASSED = Passed()
+HELD = Held()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

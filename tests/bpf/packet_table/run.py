@@ -2,9 +2,10 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from packet_table.row import (
+    HELD,
     PASSED,
     ROUTER_MAC,
     Answered,
@@ -15,13 +16,13 @@ from packet_table.row import (
     LeaseEnds,
     Outcome,
     OwnMac,
-    Row,
     Sent,
+    Step,
 )
 from shoal.dataplane.base import PutService, Service
 from shoal.model import Connection
 from shoal.system.lease import Lease
-from support.packet_bench import ANSWER, DROP, PASS, SEND, PacketBench
+from support.packet_bench import ANSWER, DROP, HOLD, PASS, SEND, PacketBench
 from support.packets import DESTINATION_MAC
 
 HANDOVER_NS = 60 * 10**9
@@ -38,12 +39,13 @@ def lease(bench: PacketBench) -> Iterator[Lease]:
         opened.close()
 
 
-def prepare(bench: PacketBench, row: Row) -> None:
-    """Bring an empty bench to where the row begins."""
+def prepare(bench: PacketBench, before: Iterable[Step]) -> None:
+    """Bring an empty bench to where a row begins."""
+    steps = tuple(before)
     settings = bench.dataplane._loaded.table("settings")[0]
-    settings.n_macs = OwnMac() in row.before
+    settings.n_macs = OwnMac() in steps
     settings.macs[0] = int.from_bytes(DESTINATION_MAC, "little")
-    for step in row.before:
+    for step in steps:
         match step:
             case Service():
                 bench.dataplane.apply([PutService(service=step)])
@@ -67,6 +69,8 @@ def outcome_of(bench: PacketBench, frame: bytes) -> Outcome | str:
         return PASSED if after == frame else f"passed, changed to {after.hex()}"
     if verdict == DROP and reason is not None:
         return Dropped(reason)
+    if verdict == HOLD:
+        return HELD
     if verdict == ANSWER and reason is not None:
         return Answered(reason, after)
     assert verdict == SEND
