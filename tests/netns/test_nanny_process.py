@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from shoal import config
 from shoal.ipc.messages import Hello
 from shoal.system.places import Places
 from support.fake_lvsd import FakeLvsd
-from support.health_checks import PATIENCE, is_alive, says, server, wait_until, waits
+from support.health_checks import PATIENCE, Conversation, is_alive, says, server, wait_until, waits
 from support.namespaces import inside, run
 
 OK = says(b"HTTP/1.1 200 OK\r\n\r\n")
 NAMESPACE = f"sn-{os.getpid()}"
+HOST = "10.99.0.1"  # of the namespace
 SILENT = "10.99.0.2"
 SLACK = 0.4
 """Seconds that a busy machine may take on top of what is promised."""
@@ -34,7 +36,7 @@ def namespace() -> Iterator[None]:
     try:
         run(f"ip -n {NAMESPACE} link set lo up")
         run(f"ip -n {NAMESPACE} link add wire type veth peer name end")
-        run(f"ip -n {NAMESPACE} address add 10.99.0.1/24 dev wire")
+        run(f"ip -n {NAMESPACE} address add {HOST}/24 dev wire")
         run(f"ip -n {NAMESPACE} link set wire up")
         run(f"ip -n {NAMESPACE} link set end up")
         yield
@@ -46,6 +48,11 @@ def namespace() -> Iterator[None]:
 def _in_namespace(namespace: None) -> Iterator[None]:
     with inside(NAMESPACE):
         yield
+
+
+def served(talk: Conversation, *, port: int = 0) -> AbstractContextManager[int]:
+    """A real server in the namespace; its port."""
+    return server(talk, address=HOST, port=port)
 
 
 @dataclass
@@ -99,9 +106,9 @@ def stop(process: subprocess.Popen[str]) -> int:
 
 
 def test_lvsd_hears_who_speaks_then_everything_then_every_change_with_its_cause(router: Router):
-    with server(OK) as good, server(says(b"HTTP/1.1 503 No\r\n\r\n")) as bad:
+    with served(OK) as good, served(says(b"HTTP/1.1 503 No\r\n\r\n")) as bad:
         monitor = 'type = "http"\ninterval = 0.2'
-        digest = router.write(f"127.0.0.1:{good}", f"127.0.0.1:{bad}", monitor=monitor)
+        digest = router.write(f"{HOST}:{good}", f"{HOST}:{bad}", monitor=monitor)
         with router.lvsd() as lvsd, router.nanny() as process:
             lvsd.until(lambda: set(lvsd.health().values()) == {"up", "down"} and len(lvsd.records) == 2)
             assert lvsd.heard[0] == Hello("nanny", process.pid)
@@ -111,8 +118,8 @@ def test_lvsd_hears_who_speaks_then_everything_then_every_change_with_its_cause(
             assert records["real_server.down"].cause == "HTTP 503, expected 200-399 (2 times)"
             assert records["real_server.down"].fields == {
                 "virtual_server": "www",
-                "real_server": f"127.0.0.1:{bad}",
-                "endpoint": f"127.0.0.1:{bad}",
+                "real_server": f"{HOST}:{bad}",
+                "endpoint": f"{HOST}:{bad}",
                 "previous": "unknown",
                 "changes_in_last_minute": 1,
             }
@@ -123,8 +130,8 @@ def test_lvsd_hears_who_speaks_then_everything_then_every_change_with_its_cause(
 
 def test_a_server_whose_process_dies_is_out_within_the_interval_and_one_retry(router: Router):
     with contextlib.ExitStack() as life, router.lvsd() as lvsd:
-        port = life.enter_context(server(waits))
-        router.write(f"127.0.0.1:{port}")
+        port = life.enter_context(served(waits))
+        router.write(f"{HOST}:{port}")
         with router.nanny() as process:
             lvsd.until(lambda: list(lvsd.health().values()) == ["up"])
             life.close()
@@ -150,8 +157,8 @@ def test_a_server_that_falls_silent_is_out_within_three_seconds(router: Router):
 
 
 def test_lvsd_may_come_late_and_go_and_come_back(router: Router):
-    with server(waits) as port:
-        router.write(f"127.0.0.1:{port}")
+    with served(waits) as port:
+        router.write(f"{HOST}:{port}")
         with router.nanny() as process:
             wait_until(router.places.health.exists)
             with router.lvsd() as lvsd:
@@ -165,12 +172,12 @@ def test_lvsd_may_come_late_and_go_and_come_back(router: Router):
 
 
 def test_a_reload_asks_what_is_new_and_keeps_what_is_known(router: Router):
-    with server(waits) as first, server(waits) as second, router.lvsd() as lvsd:
-        router.write(f"127.0.0.1:{first}")
+    with served(waits) as first, served(waits) as second, router.lvsd() as lvsd:
+        router.write(f"{HOST}:{first}")
         with router.nanny() as process:
             lvsd.until(lambda: list(lvsd.health().values()) == ["up"])
             since = lvsd.reports[-1].targets[0].since
-            digest = router.write(f"127.0.0.1:{first}", f"127.0.0.1:{second}")
+            digest = router.write(f"{HOST}:{first}", f"{HOST}:{second}")
             process.send_signal(signal.SIGHUP)
             lvsd.until(lambda: list(lvsd.health().values()) == ["up", "up"])
             assert lvsd.reports[-1].config_digest == digest
@@ -180,8 +187,8 @@ def test_a_reload_asks_what_is_new_and_keeps_what_is_known(router: Router):
 
 
 def test_a_wrong_configuration_is_refused_and_the_old_one_goes_on(router: Router):
-    with server(waits) as port, router.lvsd() as lvsd:
-        digest = router.write(f"127.0.0.1:{port}", monitor="interval = 0.2")
+    with served(waits) as port, router.lvsd() as lvsd:
+        digest = router.write(f"{HOST}:{port}", monitor="interval = 0.2")
         with router.nanny() as process:
             lvsd.until(lambda: list(lvsd.health().values()) == ["up"])
             router.file.write_text(router.file.read_text().replace("interval", "intervall"))
@@ -197,8 +204,8 @@ def test_a_wrong_configuration_is_refused_and_the_old_one_goes_on(router: Router
 
 
 def test_health_outlives_a_crash(router: Router):
-    with server(OK) as good, server(says(b"HTTP/1.1 503 No\r\n\r\n")) as bad:
-        router.write(f"127.0.0.1:{good}", f"127.0.0.1:{bad}", monitor='type = "http"')
+    with served(OK) as good, served(says(b"HTTP/1.1 503 No\r\n\r\n")) as bad:
+        router.write(f"{HOST}:{good}", f"{HOST}:{bad}", monitor='type = "http"')
         with router.nanny() as process:
             wait_until(lambda: _saved(router) == {"up", "down"})
             process.kill()
@@ -227,8 +234,8 @@ def _saved(router: Router) -> set[str]:
 def test_a_torn_file_of_health_is_said_and_ignored(router: Router):
     router.places.state.mkdir()
     router.places.health.write_text('{"version": 1, "targ')
-    with server(waits) as port, router.lvsd() as lvsd:
-        router.write(f"127.0.0.1:{port}")
+    with served(waits) as port, router.lvsd() as lvsd:
+        router.write(f"{HOST}:{port}")
         with router.nanny() as process:
             lvsd.until(lambda: list(lvsd.health().values()) == ["up"])
             assert stop(process) == 0
@@ -240,7 +247,7 @@ def test_a_torn_file_of_health_is_said_and_ignored(router: Router):
 def test_the_end_leaves_the_file_and_no_program_behind(router: Router, tmp_path: Path):
     child = tmp_path / "child"
     command = f'["sh", "-c", "echo $$ > {child}; exec sleep 60"]'
-    router.write("127.0.0.1:80", monitor=f'type = "program"\ncommand = {command}\ntimeout = 50.0')
+    router.write(f"{HOST}:80", monitor=f'type = "program"\ncommand = {command}\ntimeout = 50.0')
     with router.nanny() as process:
         wait_until(lambda: child.exists() and child.read_text() != "")
         assert stop(process) == 0
@@ -250,7 +257,7 @@ def test_the_end_leaves_the_file_and_no_program_behind(router: Router, tmp_path:
 
 
 def test_a_second_nanny_of_the_same_place_is_refused(router: Router):
-    router.write("127.0.0.1:80")
+    router.write(f"{HOST}:80")
     with router.lvsd() as lvsd, router.nanny() as process:
         lvsd.until(lambda: bool(lvsd.reports))
         second = subprocess.run(router.command(), capture_output=True, text=True, check=False)

@@ -3,7 +3,8 @@
 import contextlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -15,6 +16,8 @@ from shoal.nanny.machine import ChangeHealth, Remembered
 from shoal.nanny.memory import LastKnown
 from shoal.nanny.targets import Listeners, Target, Targets
 from support.health_checks import closed_port, says, server, turn_until, waits
+
+LOOPBACK = IPv4Address("127.0.0.1")
 
 
 @dataclass
@@ -37,11 +40,28 @@ class Heard:
 
 def cluster(*ports: int, monitor: str = "interval = 0.1", names: tuple[str, ...] = ("www",)) -> Cluster:
     text = '[paths.public]\ninterface = "eth0"\n'
-    servers = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
+    servers = ", ".join(f'"10.0.1.21:{port}"' for port in ports)
     for number, name in enumerate(names):
         text += f'[[virtual_servers]]\nname = "{name}"\nlisten = ["192.0.2.10:{80 + number}/tcp"]\n'
         text += f"real_servers = [{servers}]\n[virtual_servers.monitor]\n{monitor}\n"
-    return config.parse(text, source="test")
+    return on_loopback(config.parse(text, source="test"))
+
+
+def on_loopback(parsed: Cluster) -> Cluster:
+    """With real servers that a test can be; a configuration cannot name them by nat."""
+    return replace(
+        parsed,
+        virtual_servers=tuple(
+            replace(
+                virtual,
+                real_servers=tuple(
+                    replace(each, address=LOOPBACK, name=f"{LOOPBACK}:{each.port}")
+                    for each in virtual.real_servers
+                ),
+            )
+            for virtual in parsed.virtual_servers
+        ),
+    )
 
 
 @pytest.fixture
