@@ -52,6 +52,12 @@ static __always_inline struct address6 mapped(const struct address4 *address)
 	return (struct address6){ .word = { 0, 0, bpf_htonl(0xffff), address->word } };
 }
 
+/* The same into place: the stack has no room for one more. */
+static __always_inline void put_mapped(struct address6 *to, const struct address4 *address)
+{
+	*to = mapped(address);
+}
+
 static __always_inline struct address4 unmapped(const struct address6 *address)
 {
 	return (struct address4){ .word = address->word[3] };

@@ -53,6 +53,12 @@ static __always_inline struct address6 mapped(const struct address6 *address)
 	return *address;
 }
 
+/* The same into place: the stack has no room for one more. */
+static __always_inline void put_mapped(struct address6 *to, const struct address6 *address)
+{
+	__builtin_memcpy(to, address, sizeof(*to));
+}
+
 static __always_inline struct address6 unmapped(const struct address6 *address)
 {
 	return *address;

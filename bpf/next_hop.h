@@ -27,6 +27,28 @@ struct way {
 	__u16 *mtu;
 };
 
+/* A question to the kernel takes 64 bytes, which a stack of 512 for a whole chain of calls has no room for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bpf_fib_lookup);
+} route_question SEC(".maps");
+
+/* An empty question about a packet of this family; NULL never happens. */
+static __always_inline struct bpf_fib_lookup *new_question(SHOAL_CONTEXT *context, __u8 protocol)
+{
+	struct bpf_fib_lookup *question = bpf_map_lookup_elem(&route_question, &zero);
+
+	if (!question)
+		return NULL;
+	__builtin_memset(question, 0, sizeof(*question));
+	question->family = AF_FAMILY;
+	question->l4_protocol = protocol;
+	question->ifindex = ingress_interface(context);
+	return question;
+}
+
 static __always_inline __u16 interface_flags(__u32 ifindex)
 {
 	const __u32 *flags = bpf_map_lookup_elem(&interfaces, &ifindex);
@@ -56,17 +78,14 @@ static __always_inline enum outcome look_up_route(SHOAL_CONTEXT *context, struct
 }
 
 /* Whether the kernel would forward the packet, rather than keep it or refuse it. */
-static __always_inline int leads_elsewhere(SHOAL_CONTEXT *context, const struct packet *packet)
+static __always_inline int leads_elsewhere(SHOAL_CONTEXT *context, const struct packet *packet, struct route *route)
 {
-	struct route route = {};
-	struct bpf_fib_lookup question = {
-		.family = AF_FAMILY,
-		.l4_protocol = packet->protocol,
-		.ifindex = ingress_interface(context),
-	};
+	struct bpf_fib_lookup *question = new_question(context, packet->protocol);
 
-	ask_for(&question, &packet->source, &packet->destination);
-	return look_up_route(context, &route, &question) != OUTCOME_DROP;
+	if (!question)
+		return 0;
+	ask_for(question, &packet->source, &packet->destination);
+	return look_up_route(context, route, question) != OUTCOME_DROP;
 }
 
 /* From the place where a way is remembered; 0 when it is not, or too old. */
@@ -93,14 +112,12 @@ static __always_inline enum outcome ask_route(SHOAL_CONTEXT *context, struct rou
 					      __u32 now, const struct ip_address *source,
 					      const struct ip_address *destination, __u8 protocol)
 {
-	struct bpf_fib_lookup question = {
-		.family = AF_FAMILY,
-		.l4_protocol = protocol,
-		.ifindex = ingress_interface(context),
-	};
+	struct bpf_fib_lookup *question = new_question(context, protocol);
 
-	ask_for(&question, source, destination);
-	enum outcome outcome = look_up_route(context, route, &question);
+	if (!question)
+		return OUTCOME_DROP;
+	ask_for(question, source, destination);
+	enum outcome outcome = look_up_route(context, route, question);
 	if (outcome == OUTCOME_SEND)
 		remember_route(route, way, now);
 	return outcome;

@@ -186,14 +186,13 @@ __noinline int open_connection(void)
 	if (refusal != ADMITTED)
 		return drop(service, refusal);
 
-	scratch->request = (struct request){
-		.service = service,
-		.client = folded(&packet->source),
-		.virtual_fold = folded(&packet->destination),
-		.now = opening->now,
-		.client_port = packet->source_port,
-		.virtual_address = mapped(&packet->destination),
-	};
+	struct request *request = &scratch->request;
+	request->service = service;
+	request->client = folded(&packet->source);
+	request->virtual_fold = folded(&packet->destination);
+	request->now = opening->now;
+	request->client_port = packet->source_port;
+	put_mapped(&request->virtual_address, &packet->destination);
 	__u32 number = choose_for(packet, scratch);
 	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
 	if (number == NO_DESTINATION || !to)

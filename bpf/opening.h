@@ -24,8 +24,9 @@ static __always_inline struct connection *opened(struct scratch *scratch)
 	return scratch->opening.place == LOOSE ? &scratch->loose : entry_at(scratch->opening.place);
 }
 
-static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scratch *scratch, struct headers *headers,
-					    __u32 now, const struct settings *table)
+/* The connection of a client's packet, as it is or as it begins now: OUTCOME_SEND with it, or what becomes of the packet. */
+static __always_inline int connect_client(SHOAL_CONTEXT *context, struct scratch *scratch, __u32 now,
+					  const struct settings *table, struct connection **found)
 {
 	const struct packet *packet = &scratch->packet;
 	struct opening *opening = &scratch->opening;
@@ -34,14 +35,11 @@ static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scrat
 	opening->mark = mark_of(context);
 	opening->hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed);
 	struct connection *c = find_connection(packet, opening->hash, n_buckets_of(table), FROM_CLIENT);
-	struct destination *destination = NULL;
-	__u32 word = 0;
 
 	if (c) {
-		__u32 number = c->destination;
+		__u32 number = c->destination, word = READ_ONCE(c->word);
+		const struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
 
-		word = READ_ONCE(c->word);
-		destination = bpf_map_lookup_elem(&destinations, &number);
 		if (!destination)
 			return drop(NO_SERVICE, SHOAL_INTERNAL);
 		if (passed(READ_ONCE(c->expires), now) ||
@@ -59,23 +57,14 @@ static __always_inline int open_from_client(SHOAL_CONTEXT *context, struct scrat
 		if (outcome != OUTCOME_SEND)
 			return outcome;
 		c = opened(scratch);
-		if (!c)
-			return NOT_OURS;
-		__u32 number = c->destination;
-		word = READ_ONCE(c->word);
-		destination = bpf_map_lookup_elem(&destinations, &number);
-		if (!destination)
-			return drop(NO_SERVICE, SHOAL_INTERNAL);
 	}
-	if (c->method == SHOAL_LOCAL)
-		return keep(packet, c, word, now, table);
-	if (c->method == SHOAL_FULLNAT)
-		return OUTCOME_ENDPOINT;
-	return forward(context, &scratch->route, headers, packet, c, word, destination, FROM_CLIENT, now, table);
+	*found = c;
+	return c ? OUTCOME_SEND : NOT_OURS;
 }
 
-static __always_inline int open_from_server(SHOAL_CONTEXT *context, struct scratch *scratch, struct headers *headers,
-					    __u32 now, const struct settings *table)
+/* The same of a real server's packet. */
+static __always_inline int connect_server(SHOAL_CONTEXT *context, struct scratch *scratch, __u32 now,
+					  const struct settings *table, struct connection **found)
 {
 	const struct packet *packet = &scratch->packet;
 	struct opening *opening = &scratch->opening;
@@ -92,7 +81,7 @@ static __always_inline int open_from_server(SHOAL_CONTEXT *context, struct scrat
 	if (!c) {
 		/* what is for this router itself, such as an answer to a probe, is not a client's */
 		int is_handover = handover_goes_on();
-		if ((!is_handover && !replies_are_loose(now, table)) || !leads_elsewhere(context, packet))
+		if ((!is_handover && !replies_are_loose(now, table)) || !leads_elsewhere(context, packet, &scratch->route))
 			return NOT_OURS;
 		int outcome = is_handover ? adopt_from_reply() : NOT_OURS;
 		if (outcome == NOT_OURS)
@@ -100,14 +89,25 @@ static __always_inline int open_from_server(SHOAL_CONTEXT *context, struct scrat
 		if (outcome != OUTCOME_SEND)
 			return outcome;
 		c = opened(scratch);
-		if (!c)
-			return NOT_OURS;
 	}
-	__u32 number = c->destination;
+	*found = c;
+	return c ? OUTCOME_SEND : NOT_OURS;
+}
+
+static __always_inline int send_on(SHOAL_CONTEXT *context, struct scratch *scratch, struct headers *headers,
+				   struct connection *c, enum direction direction, __u32 now,
+				   const struct settings *table)
+{
+	__u32 number = c->destination, word = READ_ONCE(c->word);
 	struct destination *destination = bpf_map_lookup_elem(&destinations, &number);
+
 	if (!destination)
 		return drop(NO_SERVICE, SHOAL_INTERNAL);
-	return forward(context, &scratch->route, headers, packet, c, READ_ONCE(c->word), destination, FROM_SERVER, now, table);
+	if (direction == FROM_CLIENT && c->method == SHOAL_LOCAL)
+		return keep(&scratch->packet, c, word, now, table);
+	if (direction == FROM_CLIENT && c->method == SHOAL_FULLNAT)
+		return OUTCOME_ENDPOINT;
+	return forward(context, &scratch->route, headers, &scratch->packet, c, word, destination, direction, now, table);
 }
 
 static __always_inline int balance_opening(SHOAL_CONTEXT *context, struct scratch *scratch)
@@ -131,10 +131,16 @@ static __always_inline int balance_opening(SHOAL_CONTEXT *context, struct scratc
 	__u32 word;
 	if (parsed != PARSED_WHOLE && find_by_local_port(&scratch->packet, now, &word))
 		return OUTCOME_ENDPOINT;
-	int outcome = open_from_client(context, scratch, &headers, now, table);
-	if (outcome == NOT_OURS)
-		outcome = open_from_server(context, scratch, &headers, now, table);
-	return outcome == NOT_OURS ? OUTCOME_PASS : outcome;
+	struct connection *c = NULL;
+	enum direction direction = FROM_CLIENT;
+	int outcome = connect_client(context, scratch, now, table, &c);
+	if (outcome == NOT_OURS) {
+		direction = FROM_SERVER;
+		outcome = connect_server(context, scratch, now, table, &c);
+	}
+	if (outcome != OUTCOME_SEND || !c)
+		return outcome == NOT_OURS ? OUTCOME_PASS : outcome;
+	return send_on(context, scratch, &headers, c, direction, now, table);
 }
 
 #endif

@@ -52,18 +52,16 @@ static __always_inline __be16 port_at(const struct destination *to, const struct
 static __always_inline void describe(struct connection *c, const struct packet *packet, const struct destination *to,
 				     __u32 number)
 {
-	struct ip_address inside = unmapped(&to->address);
-
 	c->client = packet->source;
 	c->virtual_address = packet->destination;
-	c->inside = inside;
+	c->inside = unmapped(&to->address);
 	c->client_port = packet->source_port;
 	c->virtual_port = packet->destination_port;
 	c->inside_port = port_at(to, packet);
 	c->protocol = packet->protocol;
 	c->method = to->method;
 	c->destination = number;
-	c->address_delta = address_change(&packet->destination, &inside);
+	c->address_delta = address_change(&packet->destination, &c->inside);
 	c->port_delta = csum_delta16(packet->destination_port, port_at(to, packet));
 	c->client_hop.ifindex = 0;
 }
