@@ -24,7 +24,11 @@ VIPS = {4: ip_address("192.0.2.10"), 6: ip_address("2001:db8::10")}
 CLIENTS = {4: ip_address("198.51.100.7"), 6: ip_address("2001:db8:9::7")}
 REALS = {4: ip_address("10.0.1.21"), 6: ip_address("2001:db8:1::21")}
 IP_HEADER = {4: 20, 6: 40}
-OTHERS = [ForwardingMethod.NAT, ForwardingMethod.DR, ForwardingMethod.TUNNEL]  # that need nothing of the router
+OTHERS = [
+    ForwardingMethod.NAT,
+    ForwardingMethod.DR,
+    ForwardingMethod.TUNNEL,
+]  # that need nothing of the router
 ACK, FIN, PSH, RST, SYN = (TcpFlags(bit) for bit in (0x10, 0x01, 0x08, 0x04, 0x02))
 
 
