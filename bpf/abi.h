@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum shoal_limit {
-	SHOAL_ABI_VERSION = 3,
+	SHOAL_ABI_VERSION = 4,
 	SHOAL_BUCKET_SLOTS = 8,		/* connections in a bucket; 8 x 64 bytes never cross a page */
 	SHOAL_PROBE_BUCKETS = 5,	/* buckets that a connection may stand in */
 	SHOAL_MAX_PER_SERVICE = 1024,	/* destinations of one service */

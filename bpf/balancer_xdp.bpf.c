@@ -95,6 +95,27 @@ static __always_inline int release_first(void)
 	return OUTCOME_PASS;
 }
 
+/*
+ * A NIC in promiscuous mode (under a bridge, or watched by tcpdump) also receives what is for others. XDP is not told
+ * which is which, as TC is.
+ */
+static __always_inline int is_for_us(const struct xdp_md *context, const struct settings *table)
+{
+	const struct ethhdr *eth = frame_begin(context);
+
+	if ((const void *)(eth + 1) > frame_end(context))
+		return 0;
+	if (!table->n_macs)
+		return 1;
+	__u64 mac = destination_mac_of(eth);
+	if (mac & 1)
+		return 1;	/* broadcast and multicast: ARP is among them */
+	for (__u32 i = 0; i < SHOAL_MAX_MACS && i < table->n_macs; i++)
+		if (table->macs[i] == mac)
+			return 1;
+	return 0;
+}
+
 #include "established.h"
 #include "opening.h"
 #include "related.h"
@@ -155,33 +176,9 @@ static __always_inline int verdict_of(struct xdp_md *context, int outcome, const
 
 #if SHOAL_FAMILY == 4
 
-/*
- * A NIC in promiscuous mode (under a bridge, or watched by tcpdump) also receives what is for others. XDP is not told
- * which is which, as TC is.
- */
-static __always_inline int is_for_us(const struct xdp_md *context)
-{
-	const struct ethhdr *eth = frame_begin(context);
-	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
-
-	if (!table || (const void *)(eth + 1) > frame_end(context))
-		return 0;
-	if (!table->n_macs)
-		return 1;
-	__u64 mac = destination_mac_of(eth);
-	if (mac & 1)
-		return 1;	/* broadcast and multicast: ARP is among them */
-	for (__u32 i = 0; i < SHOAL_MAX_MACS && i < table->n_macs; i++)
-		if (table->macs[i] == mac)
-			return 1;
-	return 0;
-}
-
 /* Whether an entry is to look at a frame itself. One of IPv6 has then gone on to that family's program, if there is one. */
 static __always_inline int enters(struct xdp_md *context, enum shoal_program of_ipv6)
 {
-	if (!is_for_us(context))
-		return 0;
 	if (is_of_ethertype(context, bpf_htons(ETH_P_IPV6))) {
 		bpf_tail_call(context, &programs_xdp, of_ipv6);
 		return 0;
@@ -215,7 +212,9 @@ int shoal_xdp_local(struct xdp_md *context)
 {
 	struct route route = {};
 
-	if (!enters(context, SHOAL_PROGRAM_IPV6_LOCAL))
+	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
+
+	if (!enters(context, SHOAL_PROGRAM_IPV6_LOCAL) || !table || !is_for_us(context, table))
 		return XDP_PASS;
 	complete_partial_checksum(context);
 	int outcome = balance_established(context, &route);

@@ -27,22 +27,32 @@
 #define NEXT_GENERATION(word) (((word) & 0xffff0000u) + 0x10000u)
 #define IS_LIVE(word) (STATE_OF(word) >= SHOAL_NONE)
 
+/*
+ * A client opens its connections from ports near each other, so eight such ports share all but the last bits of the
+ * hash, and with them a page of the table: the processor's TLB covers few pages, and a table has many.
+ */
+#define NEIGHBOURS 8u
+
 static __always_inline __u32 connection_hash(const struct ip_address *client, __be16 port, __u8 protocol, __u64 seed)
 {
-	__u64 x = hash_input(client, seed) ^ ((__u32)port << 16 | protocol);
+	__u32 host_port = bpf_ntohs(port), neighbour = host_port % NEIGHBOURS;
+	__u64 x = hash_input(client, seed) ^ ((host_port - neighbour) << 16 | protocol);
 
 	x *= 0x9e3779b97f4a7c15ull;
 	x ^= x >> 32;
 	x *= 0xd6e8feb86659fd93ull;
-	return x >> 32;
+	return (x >> 32) ^ neighbour;
 }
 
 /* Home at turn 0, then four others that differ from hash to hash. The high bits choose: any number of buckets will do. */
 static __always_inline __u32 bucket_index(__u32 hash, __u32 turn, __u32 n_buckets)
 {
-	__u32 point = hash + turn * (hash * 0x9e3779b1u | 1);
+	if (turn)
+		return (__u64)(__u32)(hash + turn * (hash * 0x9e3779b1u | 1)) * n_buckets >> 32;
+	__u32 neighbour = hash % NEIGHBOURS;
+	__u32 index = ((__u64)(hash - neighbour) * n_buckets >> 32) + neighbour;
 
-	return (__u64)point * n_buckets >> 32;
+	return index < n_buckets ? index : index % n_buckets;
 }
 
 static __always_inline int matches_client(const struct connection *c, const struct packet *packet)
@@ -65,7 +75,7 @@ static __always_inline int matches_server(const struct connection *c, const stru
  */
 static __always_inline __u32 slot_index(__u32 hash, __u32 turn)
 {
-	return (hash + turn) % SHOAL_BUCKET_SLOTS;
+	return (hash / NEIGHBOURS + turn) % SHOAL_BUCKET_SLOTS;
 }
 
 static __always_inline struct connection *find_in(struct bucket *bucket, const struct packet *packet, __u32 hash,

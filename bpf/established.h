@@ -85,15 +85,17 @@ static __always_inline int balance_established(SHOAL_CONTEXT *context, struct ro
 	void *data = frame_begin(context), *end = frame_end(context);
 	struct packet packet = {};
 	struct headers headers = {};
-	enum parsed parsed = parse_packet(&packet, &headers, data, end);
+	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
 
+	if (!table || !is_for_us(context, table))
+		return OUTCOME_PASS;
+	enum parsed parsed = parse_packet(&packet, &headers, data, end);
 	if (parsed == PARSED_NOTHING || sizeof(struct ethhdr) + packet.length > frame_length(context))
 		return judge_uncommon(data, end);
 	if (parsed != PARSED_WHOLE)
 		return OUTCOME_OPEN;
 	const struct address_filter *addresses = bpf_map_lookup_elem(&filter, &zero);
-	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
-	if (!addresses || !table)
+	if (!addresses)
 		return OUTCOME_PASS;
 	return balance_known(context, route, &headers, &packet, addresses, table);
 }

@@ -13,6 +13,11 @@ static __always_inline __be16 ethertype_of(const struct ethhdr *eth)
 	return *(const __be16 *)(const void *)&eth->h_proto;
 }
 
+static __always_inline void set_ethertype(struct ethhdr *eth, __be16 type)
+{
+	*(__be16 *)(void *)&eth->h_proto = type;
+}
+
 /* The address that a frame is for, in the low 48 bits as it stands there. */
 static __always_inline __u64 destination_mac_of(const struct ethhdr *eth)
 {

@@ -22,8 +22,17 @@
 struct inside {
 	__u16 length;
 	__u8 traffic_class;
-	__u32 hash;			/* by flow */
+	const struct packet *packet;
 };
+
+/* By flow. */
+static __always_inline __u32 entropy_of(const struct packet *packet)
+{
+	__u32 ports = (__u32)packet->source_port << 16 | packet->destination_port;
+	__u32 key = folded(&packet->source) ^ folded(&packet->destination) ^ ports;
+
+	return (key * 0x9e3779b97f4a7c15ull) >> 44;
+}
 
 /* A destination's encapsulation, its form in one piece. 0: it has none, or it is not known where from. */
 static __always_inline int take_encapsulation(struct encapsulation *e, __u32 number)
@@ -61,7 +70,7 @@ static __always_inline void put_shim(void *shim, const struct encapsulation *e, 
 		struct udphdr *udp = shim;
 		__u8 *gue = (__u8 *)(udp + 1);
 
-		udp->source = bpf_htons(EPHEMERAL_PORTS | (inside->hash & 0x3fff));
+		udp->source = bpf_htons(EPHEMERAL_PORTS | (entropy_of(inside->packet) & 0x3fff));
 		udp->dest = e->port;
 		udp->len = bpf_htons(inside->length + sizeof(*udp) + GUE_HEADER);
 		udp->check = 0;
@@ -98,7 +107,7 @@ static __always_inline void put_outer6(struct ipv6hdr *ip, const struct encapsul
 				       const struct destination *to, const struct inside *inside)
 {
 	/* version, traffic class, and a flow label by flow (RFC 6438) */
-	*(__be32 *)ip = bpf_htonl(6u << 28 | (__u32)inside->traffic_class << 20 | (inside->hash & 0xfffff));
+	*(__be32 *)ip = bpf_htonl(6u << 28 | (__u32)inside->traffic_class << 20 | (entropy_of(inside->packet) & 0xfffff));
 	ip->payload_len = bpf_htons(inside->length + e->overhead - sizeof(*ip));
 	ip->nexthdr = outer_protocol(e);
 	ip->hop_limit = OUTER_TTL;
@@ -118,13 +127,13 @@ static __always_inline int put_outer(SHOAL_CONTEXT *context, const struct encaps
 		return 0;
 	set_macs(eth, hop);
 	if (e->family == 4) {
-		eth->h_proto = bpf_htons(ETH_P_IP);
+		set_ethertype(eth, bpf_htons(ETH_P_IP));
 		put_outer4((void *)(eth + 1), e, to, inside);
 		return 1;
 	}
 	if ((void *)(eth + 1) + sizeof(struct ipv6hdr) + sizeof(struct udphdr) + GUE_HEADER > end)
 		return 0;
-	eth->h_proto = bpf_htons(ETH_P_IPV6);
+	set_ethertype(eth, bpf_htons(ETH_P_IPV6));
 	put_outer6((void *)(eth + 1), e, to, inside);
 	return 1;
 }
@@ -146,11 +155,10 @@ static INLINE_WITH_IPV4 int encapsulate(SHOAL_CONTEXT *context, const struct pac
 
 	if (!take_encapsulation(&e, number) || (void *)(ip + 1) > frame_end(context))
 		return 0;
-	__u32 ports = (__u32)packet->source_port << 16 | packet->destination_port;
 	struct inside inside = {
 		.length = packet->length,
 		.traffic_class = traffic_class(ip),
-		.hash = ((__u64)(folded(&packet->source) ^ folded(&packet->destination) ^ ports) * 0x9e3779b97f4a7c15ull) >> 44,
+		.packet = packet,
 	};
 	age(ip, 0);
 	return make_room(context, &e) && put_outer(context, &e, to, hop, &inside);

@@ -143,6 +143,20 @@ def test_every_place_of_a_bucket_can_be_used(serving: PacketBench):
     assert LIMITS["SHOAL_BUCKET_SLOTS"] == 8
 
 
+def test_connections_from_neighbouring_ports_share_a_page(serving: PacketBench):
+    for number in range(8):  # ports 1024 to 1031
+        open_one(serving, number)
+    table = serving.connection_table
+    homes = [
+        number
+        for number in range(len(table))
+        for slot in table[number].slot
+        if slot.word & 0xFF >= STATES["SHOAL_NONE"]
+    ]
+    assert len(set(homes)) == 8
+    assert any({(first + each) % len(table) for each in range(8)} == set(homes) for first in homes)
+
+
 def test_the_programs_clock_is_the_monotonic_clock(serving: PacketBench, family: int):
     before = time.monotonic_ns() >> LIMITS["SHOAL_TICK_SHIFT"]
     open_one(serving, 0)
