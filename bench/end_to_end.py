@@ -89,20 +89,20 @@ def iperf(router: Router, *options: str) -> tuple[float, float]:
 
 
 TESTS = (
-    Test(what="bulk to the servers", unit="Gbit/s", run=iperf, aim=at_least(0.95), scale=8e-9),
+    Test(what="bulk to the servers", unit="Gbit/s", run=iperf, aim=at_least(0.98), scale=8e-9),
     Test(
         what="bulk from the servers",
         unit="Gbit/s",
         run=lambda router: iperf(router, "-R"),
-        aim=at_least(0.95),
+        aim=at_least(0.98),
         scale=8e-9,
     ),
-    Test(what="requests, keep-alive", unit="k/s", run=wrk, aim=at_least(0.95), scale=1e-3),
+    Test(what="requests, keep-alive", unit="k/s", run=wrk, aim=at_least(0.99), scale=1e-3),
     Test(
         what="new connections",
         unit="k/s",
         run=lambda router: wrk(router, "-H", "Connection: close"),
-        aim=at_least(0.88),
+        aim=at_least(0.95),
         scale=1e-3,
     ),
 )

@@ -208,7 +208,7 @@ def measure(rounds: int) -> list[Row]:
     return [
         row("all of it configured", "plan and apply", lambda each: each.configured, 2000),
         row("one weight changed", "plan and apply", lambda each: each.weight, 20),
-        row("one weight changed", "whole reconciliation", lambda each: each.reconciled, 50),
+        row("one weight changed", "whole reconciliation", lambda each: each.reconciled, 20),
         row("start", "over pinned tables", lambda each: each.started, 2000),
     ]
 

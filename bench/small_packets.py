@@ -57,9 +57,9 @@ class Load:
 
 
 LOADS = (
-    Load(what="1,024 flows", flows=1 << 10, aim=at_most(1 / 3.5)),
-    Load(what="65,536 flows", flows=1 << 16, aim=at_most(1 / 2)),
-    Load(what="new flows", flows=1 << 31, new=True),
+    Load(what="1,024 flows", flows=1 << 10, aim=at_most(1 / 5)),
+    Load(what="65,536 flows", flows=1 << 16, aim=at_most(1 / 3)),
+    Load(what="new flows", flows=1 << 31, aim=at_most(1 / 2.5), new=True),
 )
 
 
