@@ -1,5 +1,6 @@
 """Files that cannot be read, TOML that is none, and the key's own file."""
 
+import contextlib
 import os
 import pwd
 from pathlib import Path
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal import config
+from shoal.config import notation
 from shoal.errors import ConfigError, ConfigErrors
 from support.configs import FULL, SMALL, one, problems, swap
 
@@ -149,11 +151,23 @@ def test_a_key_file_that_may_not_be_read_is_an_error(tmp_path: Path):
     assert found == f"the key file {path} cannot be read: Permission denied"
 
 
+@pytest.mark.parametrize("text", [FULL, swap("priority = 150", "priority = 1000")])
+def test_nothing_is_remembered_of_a_file_once_it_is_read(text: str):
+    with contextlib.suppress(ConfigErrors):
+        config.parse(text, source="f")
+    assert notation.address.cache_info().currsize == 0
+
+
 # -- the digest
 
 
 def digest(text: str) -> bytes:
     return config.parse(text, source="f").digest
+
+
+def test_the_digest_of_the_same_file_is_the_same_in_every_version():
+    known = "e2e354aefcb1b165f4926a153ff9d16f3b48237b2d1f61600d0a055100d81234"
+    assert digest(FULL).hex() == known  # routers compare theirs, and so do people over an upgrade
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,19 @@
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from shoal.config import key, rules, shape
+from shoal.config import key, notation, rules, shape
 from shoal.config.build import build
 from shoal.config.findings import Findings
 from shoal.config.positions import positions
-from shoal.config.schema import Document, TablePath
+from shoal.config.schema import Document
 from shoal.errors import ConfigError, ConfigErrors
 from shoal.model import Cluster
+
+Read = TypeVar("Read")
 
 _AT = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 
@@ -40,25 +43,31 @@ def parse(text: str, *, source: str, reads_key: bool = True) -> Cluster:
 
     Raises ConfigErrors with everything that is wrong.
     """
-    tables, lines = _tables(text, source=source)
+    tables = _read(tomllib.loads, text, source=source)
+    if not tables:
+        raise _only(
+            source, problem="the file is empty", fix="Write a configuration; the README has a short one."
+        )
     findings = Findings()
-    document = shape.read(tables, findings)
-    rules.check(document, findings)
-    secret = _key(document, findings) if reads_key else b""
-    errors = findings.errors(source=source, lines=lines)
-    if errors:
-        raise ConfigErrors(errors)
-    return build(document, key=secret)
+    try:
+        document = shape.read(tables, findings)
+        rules.check(document, findings)
+        secret = _key(document, findings) if reads_key else b""
+        if findings:
+            lines = _read(positions, text, source=source)
+            raise ConfigErrors(findings.errors(source=source, lines=lines))
+        return build(document, key=secret)
+    finally:
+        notation.address.cache_clear()
 
 
 def _only(where: str, *, problem: str, fix: str) -> ConfigErrors:
     return ConfigErrors([ConfigError(where=where, problem=problem, fix=fix)])
 
 
-def _tables(text: str, *, source: str) -> tuple[dict[str, Any], dict[TablePath, int]]:
+def _read(reader: Callable[[str], Read], text: str, *, source: str) -> Read:
     try:
-        tables = tomllib.loads(text)
-        lines = positions(text)
+        return reader(text)
     except tomllib.TOMLDecodeError as error:
         raise _syntax(str(error), text, source=source) from error
     except RecursionError as error:
@@ -67,11 +76,6 @@ def _tables(text: str, *, source: str) -> tuple[dict[str, Any], dict[TablePath, 
         raise _only(
             source, problem=f"a value cannot be read: {error}", fix="Use a shorter number."
         ) from error
-    if not tables:
-        raise _only(
-            source, problem="the file is empty", fix="Write a configuration; the README has a short one."
-        )
-    return tables, lines
 
 
 def _syntax(message: str, text: str, *, source: str) -> ConfigErrors:

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_interface, ip_network
 
 from shoal.errors import ConfigError
@@ -46,8 +47,12 @@ def _check_ipv6(address: IPv6Address, *, text: str) -> None:
     raise ConfigError(problem=f"{shown(text)} {problem}", fix=fix)
 
 
+@lru_cache(maxsize=1 << 17)
 def address(text: str) -> Address:
-    """The IPv4 or IPv6 address of one host."""
+    """The IPv4 or IPv6 address of one host.
+
+    Remembered, since every rule asks for those of all real servers; whoever has read a file clears it.
+    """
     try:
         found = ip_address(text)
     except ValueError as error:

@@ -108,8 +108,7 @@ class _Reader:
     def value(self, node: inspect.Type, value: object, *, at: TablePath) -> Any:
         """The value as the schema's type, or an empty one after a report."""
         node = _plain(node)
-        tables = _tables(node)
-        if tables and isinstance(value, dict):
+        if isinstance(value, dict) and (tables := _tables(node)):
             return self._table(self._kind_of_table(tables, value, at=at), value, at=at)
         if isinstance(node, inspect.ListType) and isinstance(value, list):
             return [self.value(node.item_type, each, at=(*at, index)) for index, each in enumerate(value)]
