@@ -151,7 +151,9 @@ def test_what_is_read_back_follows_the_maps_and_not_what_was_put(bench: PacketBe
     assert all(each.available for each in bench.dataplane.actual().services["www"].destinations)
     (first, second) = installation.numbers_of(installation.by_name["www"])
     installation.destinations[second].flags = 0
-    installation.members_of(installation.by_name["www"])[0].weight = 9
+    config = installation.services[installation.by_name["www"]].config
+    tables = bench.dataplane._loaded
+    tables.table("members")[tables.table("service_configs")[config].members].weight = 9
     found = bench.dataplane.actual().services["www"].destinations
     assert [(each.weight, each.available) for each in found] == [(9, True), (1, False)]
     assert first != second

@@ -67,7 +67,7 @@ def put(
 def numbers_of(bench: PacketBench) -> list[int]:
     """The destination numbers in the order of the configuration."""
     installation = bench.dataplane._installation
-    return [member.destination for member in installation.members_of(installation.by_name["www"])]
+    return installation.numbers_of(installation.by_name["www"])
 
 
 def seen_loads(bench: PacketBench, destinations: Sequence[Destination]) -> list[Load]:

@@ -59,6 +59,16 @@ def test_a_new_service_is_put_with_all_it_has():
     )
 
 
+def test_many_real_servers_of_a_new_service_are_counted():
+    eight = tuple(destination(last) for last in range(21, 29))
+    (step,) = plan(state(replace(WWW, destinations=eight)), state())
+    assert step.changes[1:] == tuple(f"added 10.0.1.{last}:80" for last in range(21, 29))
+    (step,) = plan(state(replace(WWW, destinations=(*eight, destination(29)))), state())
+    assert step.changes[1:] == ("added 9 real servers",)
+    (step,) = plan(state(replace(WWW, destinations=(*eight, destination(29, available=False)))), state())
+    assert step.changes[1:] == ("added 9 real servers, 1 of them down",)
+
+
 def test_an_unwanted_service_is_removed():
     assert plan(state(), state(WWW)) == (RemoveService(name="www"),)
 

@@ -7,7 +7,7 @@ hand listeners round in a circle, one of them is first put without what it gives
 """
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from shoal.dataplane.base import (
@@ -23,6 +23,7 @@ from shoal.dataplane.differences import option_changes, timeout_changes
 from shoal.model import EVERYBODY, Encapsulation, Listener, Persistence, endpoint
 
 Claim = Listener | int
+_FEW = 8  # real servers of a new service that the journal names
 
 
 def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
@@ -31,11 +32,12 @@ def plan(desired: DataplaneState, actual: DataplaneState) -> tuple[Step, ...]:
     The order of a service's listeners and scheduler flags means nothing; that of its destinations does, since
     schedulers go by it.
     """
-    pending = {
-        name: service
-        for name, service in sorted(desired.services.items())
-        if name not in actual.services or not _same(service, actual.services[name])
-    }
+    changed = sorted(
+        name
+        for name, service in desired.services.items()
+        if (old := actual.services.get(name)) is None or not _same(service, old)
+    )
+    pending = {name: desired.services[name] for name in changed}
     taken = {claim for service in pending.values() for claim in _claims(service)}
     gone = sorted(actual.services.keys() - desired.services.keys())
     first = [name for name in gone if not taken.isdisjoint(_claims(actual.services[name]))]
@@ -170,7 +172,7 @@ def _shown_persistence(persistence: Persistence | None) -> str:
 
 def _destination_changes(new: Service, old: Service) -> list[str]:
     if not old.destinations:
-        return [_addition(each) for each in new.destinations]
+        return _additions(new.destinations)
     before = {each.endpoint: each for each in old.destinations}
     after = {each.endpoint: each for each in new.destinations}
     said: list[str] = []
@@ -195,6 +197,14 @@ def _destination_changes(new: Service, old: Service) -> list[str]:
 def _shown_encapsulation(encapsulation: tuple[Encapsulation, int]) -> str:
     encap, port = encapsulation
     return f"{encap} port {port}" if encap is Encapsulation.GUE else str(encap)
+
+
+def _additions(destinations: Sequence[Destination]) -> list[str]:
+    """Those of a new service: each by itself while they are few."""
+    if len(destinations) <= _FEW:
+        return [_addition(each) for each in destinations]
+    down = sum(not each.available for each in destinations)
+    return [f"added {len(destinations)} real servers" + (f", {down} of them down" if down else "")]
 
 
 def _addition(destination: Destination) -> str:

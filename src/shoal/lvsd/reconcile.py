@@ -92,6 +92,14 @@ def _kept(
 ) -> Kept:
     if (
         last is not None
+        and last.virtual_server is virtual_server
+        and last.health is health
+        and last.service is installed
+        and last.drains == drains
+    ):
+        return last  # as it is most of the time; where health is unknown, what is installed stays
+    if (
+        last is not None
         and last.virtual_server is not virtual_server
         and last.virtual_server != virtual_server
     ):
@@ -131,9 +139,6 @@ def _service(
     installed: Service | None,
     cuts: Sequence[bool | None],
 ) -> Service:
-    before: dict[tuple[Address, int], bool] = {}
-    if installed is not None and Health.UNKNOWN in known:
-        before = {entry.endpoint: entry.available for entry in installed.destinations}
     return Service(
         name=virtual_server.name,
         listeners=virtual_server.listeners,
@@ -148,22 +153,35 @@ def _service(
         one_packet=virtual_server.one_packet,
         sloppy=virtual_server.sloppy,
         admission=virtual_server.admission,
-        destinations=tuple(
-            Destination(
-                address=real_server.address,
-                port=real_server.port,
-                weight=0 if draining else real_server.weight,
-                available=state is Health.UP
-                or (state is Health.UNKNOWN and before.get((real_server.address, real_server.port), False)),
-                method=real_server.method,
-                encap=virtual_server.encap_of(real_server),
-                encap_port=virtual_server.encap_port_of(real_server),
-                upper_threshold=real_server.upper_threshold,
-                lower_threshold=real_server.lower_threshold,
-                draining=draining,
-                cut=cut,
-            )
-            for real_server, state, order in zip(virtual_server.real_servers, known, cuts, strict=True)
-            for draining, cut in (_drain(real_server, order),)
-        ),
+        destinations=_destinations(virtual_server, known=known, installed=installed, cuts=cuts),
+    )
+
+
+def _destinations(
+    virtual_server: VirtualServer,
+    *,
+    known: Sequence[Health],
+    installed: Service | None,
+    cuts: Sequence[bool | None],
+) -> tuple[Destination, ...]:
+    before: dict[tuple[Address, int], bool] = {}
+    if installed is not None and Health.UNKNOWN in known:
+        before = {entry.endpoint: entry.available for entry in installed.destinations}
+    return tuple(
+        Destination(
+            address=real_server.address,
+            port=real_server.port,
+            weight=0 if draining else real_server.weight,
+            available=state is Health.UP
+            or (state is Health.UNKNOWN and before.get((real_server.address, real_server.port), False)),
+            method=real_server.method,
+            encap=virtual_server.encap_of(real_server),
+            encap_port=virtual_server.encap_port_of(real_server),
+            upper_threshold=real_server.upper_threshold,
+            lower_threshold=real_server.lower_threshold,
+            draining=draining,
+            cut=cut,
+        )
+        for real_server, state, order in zip(virtual_server.real_servers, known, cuts, strict=True)
+        for draining, cut in (_drain(real_server, order),)
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -27,10 +28,14 @@ METHOD_NUMBERS = {
 }
 METHOD_OF = {number: method for method, number in METHOD_NUMBERS.items()}
 AVAILABLE = DESTINATION_FLAGS["SHOAL_AVAILABLE"]
+_TUNNEL = METHOD_NUMBERS[ForwardingMethod.TUNNEL]
+_NO_TUNNEL = (Encapsulation.IPIP, GUE_PORT)
 
 _CONFIG = ("members", "n_members", "scheduler_name", "flags", "method", *FIELDS, "mss_clamp", *OPTION_FIELDS)
+_METHOD = _CONFIG.index("method")
 _MEMBER = row_format("struct member", ("destination", "weight"))
-_DESTINATION = row_format("struct destination", ("address", "port", "flags", "method"))
+_CONFIG_ROW = row_format("struct service_config", _CONFIG)
+_DESTINATION = row_format("struct destination", ("address", "port"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,7 @@ class Reader:
         self._listening = listening
         self._access = access
         self._seen: dict[str, _Seen] = {}
+        self._columns = _Columns(flags=b"", methods=b"")
 
     def forget(self, name: str) -> None:
         """Decode this service anew the next time: its numbers may have been given to others."""
@@ -90,27 +96,31 @@ class Reader:
     def read(self, by_name: Mapping[str, int]) -> dict[str, Service]:
         """The services of these names and numbers."""
         listening, access = self._listening.read(), self._access.read()
-        configs = list(self._configs.rows(*_CONFIG))
+        configs = [number for (number,) in self._services.rows("config")]
         columns = _Columns(
             flags=self._destinations.column("flags"), methods=self._destinations.column("method")
         )
+        is_as_before = columns == self._columns
         seen = {}
         for name, number in by_name.items():
-            config_number = self._services[number].config
-            config, ours = configs[config_number], listening.get(number, ())
+            config_number = configs[number]
+            config, ours = self._configs.row(config_number, _CONFIG_ROW), listening.get(number, ())
             lists = access.get(config_number, NO_LISTS)
             members = self._members.raw(config[0], config[1])
             last = self._seen.get(name)
             if (
                 last is None
                 or (last.config, last.members, last.claims, last.lists) != (config, members, ours, lists)
-                or not columns.are_those_of(last)
-                or any(self._tunnels.read(each) != form for each, form in last.tunnels.items())
+                or not (is_as_before or columns.are_those_of(last))
+                or (
+                    last.tunnels
+                    and any(self._tunnels.read(each) != form for each, form in last.tunnels.items())
+                )
                 or self._limits(config, members) != last.thresholds
             ):
-                last = self._decode(name, config=config, members=members, claims=ours, lists=lists)
+                last = self._decode(name, columns, config=config, members=members, claims=ours, lists=lists)
             seen[name] = last
-        self._seen = seen
+        self._seen, self._columns = seen, columns
         return {name: each.service for name, each in seen.items()}
 
     def _limits(self, config: tuple[int, ...], members: bytes) -> tuple[tuple[int, int], ...]:
@@ -120,77 +130,100 @@ class Reader:
         return self._thresholds.of(number for number, _ in _MEMBER.iter_unpack(members))
 
     def _decode(
-        self, name: str, *, config: tuple[int, ...], members: bytes, claims: tuple[Claim, ...], lists: Lists
+        self,
+        name: str,
+        columns: _Columns,
+        *,
+        config: tuple[int, ...],
+        members: bytes,
+        claims: tuple[Claim, ...],
+        lists: Lists,
     ) -> _Seen:
-        _, _, scheduler_name, bits, method, *others = config
-        persistence, mss_clamp, options = (
-            others[: len(FIELDS)],
-            others[len(FIELDS)],
-            others[len(FIELDS) + 1 :],
-        )
-        scheduler, usual = SCHEDULER_NAMES[scheduler_name], METHOD_OF[method]
-        shown = [
-            (number, weight, self._destinations.row(number, _DESTINATION))
-            for number, weight in _MEMBER.iter_unpack(members)
-        ]
+        numbers = [number for number, _ in _MEMBER.iter_unpack(members)]
+        pick = itemgetter(0, 0, *numbers)  # with one of them it would give no tuple
+        flags, methods = pick(columns.flags), pick(columns.methods)
         tunnels = {
             number: self._tunnels.read(number)
-            for number, _, row in shown
-            if METHOD_OF[row[3]] is ForwardingMethod.TUNNEL
+            for number, method in zip(numbers, methods[2:], strict=True)
+            if method == _TUNNEL
         }
         limits = self._limits(config, members)
-        each_limits = limits or ((0, 0),) * len(shown)
-        nobody = self._destinations.row(0, _DESTINATION)
-        service = Service(
-            name=name,
-            listeners=listeners_in(claims),
-            marks=marks_in(claims),
-            **read_options(tuple(options), lists),
-            scheduler=scheduler,
-            scheduler_flags=flags_of(scheduler, bits),
-            method=usual,
-            persistence=read_persistence(tuple(persistence)),
-            cut_removed=bool(bits & CUT_REMOVED),
-            cut_down=bool(bits & CUT_DOWN),
-            mss_clamp={0: False, 1: True}.get(mss_clamp, mss_clamp),
-            destinations=tuple(
-                _destination(row, weight=weight, usual=usual, tunnel=tunnels.get(number), thresholds=each)
-                for (number, weight, row), each in zip(shown, each_limits, strict=True)
-            ),
+        destinations = tuple(
+            _destination(
+                self._destinations.row(number, _DESTINATION),
+                weight=weight,
+                flags=its_flags,
+                method=None if method == config[_METHOD] else METHOD_OF[method],
+                tunnel=tunnels.get(number, _NO_TUNNEL),
+                thresholds=each,
+            )
+            for (number, weight), its_flags, method, each in zip(
+                _MEMBER.iter_unpack(members), flags[2:], methods[2:], limits or repeat((0, 0)), strict=False
+            )
         )
         return _Seen(
             config=config,
             members=members,
             claims=claims,
             lists=lists,
-            pick=itemgetter(0, 0, *(number for number, _, _ in shown)),
-            flags=(nobody[2], nobody[2], *(row[2] for _, _, row in shown)),
-            methods=(nobody[3], nobody[3], *(row[3] for _, _, row in shown)),
+            pick=pick,
+            flags=flags,
+            methods=methods,
             tunnels=tunnels,
             thresholds=limits,
-            service=service,
+            service=_service(name, config, claims=claims, lists=lists, destinations=destinations),
         )
+
+
+def _service(
+    name: str,
+    config: tuple[int, ...],
+    *,
+    claims: tuple[Claim, ...],
+    lists: Lists,
+    destinations: tuple[Destination, ...],
+) -> Service:
+    _, _, scheduler_name, bits, method, *others = config
+    persistence, mss_clamp, options = (
+        others[: len(FIELDS)],
+        others[len(FIELDS)],
+        others[len(FIELDS) + 1 :],
+    )
+    scheduler = SCHEDULER_NAMES[scheduler_name]
+    return Service(
+        name=name,
+        listeners=listeners_in(claims),
+        marks=marks_in(claims),
+        **read_options(tuple(options), lists),
+        scheduler=scheduler,
+        scheduler_flags=flags_of(scheduler, bits),
+        method=METHOD_OF[method],
+        persistence=read_persistence(tuple(persistence)),
+        cut_removed=bool(bits & CUT_REMOVED),
+        cut_down=bool(bits & CUT_DOWN),
+        mss_clamp={0: False, 1: True}.get(mss_clamp, mss_clamp),
+        destinations=destinations,
+    )
 
 
 def _destination(
     row: tuple[Any, ...],
     *,
     weight: int,
-    usual: ForwardingMethod,
-    tunnel: tuple[Encapsulation, int] | None,
+    flags: int,
+    method: ForwardingMethod | None,
+    tunnel: tuple[Encapsulation, int],
     thresholds: tuple[int, int],
 ) -> Destination:
-    address, port, flags, number = row
-    method = METHOD_OF[number]
-    encap, encap_port = tunnel or (Encapsulation.IPIP, GUE_PORT)
+    address, port = row
     return Destination(
         address=address_of(address),
         port=port_of(port),
         weight=weight,
         available=bool(flags & AVAILABLE),
-        method=None if method is usual else method,
-        encap=encap,
-        encap_port=encap_port,
+        method=method,
+        encap=tunnel[0],
+        encap_port=tunnel[1],
         upper_threshold=thresholds[0],
         lower_threshold=thresholds[1],
         draining=bool(flags & DRAINING),
