@@ -14,8 +14,11 @@ from shoal.dataplane.ebpf.options import write_options
 from shoal.dataplane.ebpf.persistence import write_persistence
 from shoal.dataplane.ebpf.reading import METHOD_NUMBERS
 from shoal.dataplane.ebpf.scheduling import KINDS, SCHEDULER_NAMES, flag_bits, ring_of, shares_of
+from shoal.dataplane.ebpf.tables import row_format
 from shoal.dataplane.ebpf.thresholds import threshold_bits
 from shoal.errors import ConfigError, ShoalError
+
+_MEMBER = row_format("struct member", ("destination",))
 
 
 class Configurations:
@@ -44,10 +47,11 @@ class Configurations:
         self._ring_ranges.mark(rows[number][2:] for number in ours)
         self._access.adopt(ours)
 
-    def members_of(self, number: int) -> Sequence[Any]:
-        """The members of one."""
+    def destinations_of(self, number: int) -> list[int]:
+        """The destinations of the members of one, in order."""
         config = self._configs[number]
-        return [self._members[config.members + i] for i in range(config.n_members)]
+        members = self._members.raw(config.members, config.n_members)
+        return [destination for (destination,) in _MEMBER.iter_unpack(members)]
 
     def write(self, service: Service, destinations: Sequence[int]) -> int:
         """The number of a new one. Waits, up to a second, for what quick changes left resting. Raises ConfigError."""

@@ -45,7 +45,7 @@ from shoal.model import ConnectionState, ForwardingMethod
 IN_USE = 1
 RETIRED = 2  # removed, but connections still refer to it
 _NAT = METHOD_NUMBERS[ForwardingMethod.NAT]
-_NEW = packing("struct destination", ENDPOINT_SIZE, ("flags", "in_use", "service", "method"))
+_DESTINATION = packing("struct destination", ENDPOINT_SIZE, ("flags", "in_use", "service", "method"))
 
 
 class Installation:
@@ -75,6 +75,7 @@ class Installation:
         self._retired_services: set[int] = set()
         self._owners: dict[Claim, int] = {}
         self._present: dict[int, set[Claim]] = {}
+        self._adopted: Mapping[int, tuple[Claim, ...]] | None = None
         self._one_packet: set[int] = set()
         self._marked: set[int] = set()
         self._noted_virtual: set[int] = set()
@@ -96,10 +97,9 @@ class Installation:
 
     def _take_stock(self) -> None:
         """Learn what a predecessor left."""
-        rows = list(self.destinations.rows("address", "port", "in_use", "service", "method"))
-        for number, (address, port, in_use, service, _) in enumerate(rows):
+        rows = list(_DESTINATION.iter_unpack(self.destinations.raw(0, len(self.destinations))))
+        for number, (key, _, in_use, service, _) in enumerate(rows):
             if in_use:
-                key = address + port.to_bytes(2, "little")
                 self._numbers.setdefault(service, {})[key] = number
                 if in_use == RETIRED:
                     self._retired[number] = service, key
@@ -118,7 +118,7 @@ class Installation:
             if is_one_packet(self._configs[services[number][0]].options):
                 self._one_packet.add(number)
             members = [rows[each] for each in self.numbers_of(number)]
-            self._claim(number, [(row[0] + row[1].to_bytes(2, "little"), row[4]) for row in members])
+            self._claim(number, [(key, method) for key, _, _, _, method in members])
 
     @property
     def services_end(self) -> int:
@@ -134,13 +134,9 @@ class Installation:
         """Address and port of a destination."""
         return endpoint_of(self.destinations.raw(number, 1)[:ENDPOINT_SIZE])
 
-    def members_of(self, service_number: int) -> Sequence[Any]:
-        """The members of a service's present configuration."""
-        return self._configs.members_of(self.services[service_number].config)
-
     def numbers_of(self, service_number: int) -> list[int]:
         """The destinations of a service's present configuration, in order."""
-        return [member.destination for member in self.members_of(service_number)]
+        return self._configs.destinations_of(self.services[service_number].config)
 
     def put(self, service: Service) -> None:
         """Install or replace a service in one flip. Waits, up to a second, for what quick changes left resting."""
@@ -233,7 +229,7 @@ class Installation:
         self._destination_counters.clear_all(taken)
         for number, key in zip(taken, missing, strict=True):
             method, flags = wanted[key]
-            self.destinations.store_all(number, _NEW.pack(key, flags, IN_USE, service, method))
+            self.destinations.store_all(number, _DESTINATION.pack(key, flags, IN_USE, service, method))
         known.update(zip(missing, taken, strict=True))
         return others
 
@@ -254,6 +250,9 @@ class Installation:
     def _adopt_listeners(self) -> None:
         """The listeners are those in the map, whoever wrote them."""
         found = self._listening.read()
+        if found is self._adopted:
+            return
+        self._adopted = found
         self._present = {number: set(claims) for number, claims in found.items()}
         self._owners = {each: number for number, claims in found.items() for each in claims}
         self._marked = {number for number, claims in found.items() if marks_in(claims)}

@@ -65,7 +65,15 @@ class Reverses:
             self._claims[service] = new
         for key, value in old - new:
             self._withdraw(key, value)
-        for key, value in new - old if old else new:
+        self._take(new - old if old else new)
+
+    def _take(self, new: set[tuple[bytes, bytes]]) -> None:
+        wanted = dict(new)
+        if len(wanted) == len(new) and wanted.keys().isdisjoint(self._single.keys()) and not self._shared:
+            self._single.update(wanted)  # nobody shares anything: the usual case, and much quicker
+            self._pending.update(wanted)
+            return
+        for key, value in new:
             if key in self._shared:
                 self._shared[key].add(value)
             elif (other := self._single.get(key)) is None:
