@@ -82,7 +82,7 @@ static __always_inline int may_open(const struct packet *packet, const struct se
 }
 
 /* The destination of a new connection: that of the client's template, or one that the scheduler chooses. */
-static __always_inline __u32 choose_persistently(struct scratch *scratch)
+static __always_inline __u32 choose_persistently(struct scratch *scratch, int by_rendezvous)
 {
 	const struct ip_address *client = &scratch->packet.source;
 	struct opening *opening = &scratch->opening;
@@ -96,7 +96,7 @@ static __always_inline __u32 choose_persistently(struct scratch *scratch)
 		opening->is_templated = 1;
 		return number;
 	}
-	number = choose_destination(&scratch->request);
+	number = by_rendezvous ? choose_by_rendezvous(&scratch->request) : choose_destination(&scratch->request);
 	if (!is_persistent || number == NO_DESTINATION)
 		return number;
 	__u32 settled = make_template(service, client, number, opening->now);
@@ -104,13 +104,19 @@ static __always_inline __u32 choose_persistently(struct scratch *scratch)
 	return opening->is_templated ? settled : number;
 }
 
-/* A connection that may be older than its entry goes where it would go without one. */
-static __always_inline __u32 choose_for(const struct packet *packet, struct scratch *scratch)
+/*
+ * While connections are alive that may have no entry, a packet goes where it would go without one: one from amid a
+ * connection may be of such, and the entry of one that begins may give way before its next packet.
+ */
+static __always_inline __u32 choose_for(const struct packet *packet, struct scratch *scratch,
+					const struct settings *table)
 {
 	int is_begin = packet->opens && packet->protocol != IPPROTO_UDP;
+	int by_rendezvous = was_overloaded(scratch->opening.now, table, is_begin ? SHOAL_SYN_RECV : SHOAL_ESTABLISHED);
+	__u32 number = choose_persistently(scratch, by_rendezvous);
 
-	return scratch->opening.overloaded && !is_begin ? choose_by_rendezvous(&scratch->request) :
-							  choose_persistently(scratch);
+	scratch->opening.destination = number;
+	return number;
 }
 
 /* A template counts no connection that has no entry. */
@@ -177,8 +183,7 @@ __noinline int open_connection(void)
 		return NOT_OURS;
 	opening->service = service;
 	opening->is_templated = 0;
-	opening->overloaded = was_overloaded(opening->now, table);
-	if (!may_open(packet, config, opening->overloaded))
+	if (!may_open(packet, config, was_overloaded(opening->now, table, SHOAL_ESTABLISHED)))
 		return OUTCOME_PASS;	/* of a connection unknown here: the host resets it */
 	if (packet->ttl <= 1)
 		return refuse(service, SHOAL_TTL_EXCEEDED, 0);
@@ -193,7 +198,7 @@ __noinline int open_connection(void)
 	request->now = opening->now;
 	request->client_port = packet->source_port;
 	put_mapped(&request->virtual_address, &packet->destination);
-	__u32 number = choose_for(packet, scratch);
+	__u32 number = choose_for(packet, scratch, table);
 	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
 	if (number == NO_DESTINATION || !to)
 		return drop(service, SHOAL_NO_REAL_SERVER);

@@ -12,10 +12,10 @@ struct opening {
 	__u64 place;			/* of the connection that was opened */
 	__u32 hash;
 	__u32 now;
-	__u32 is_templated;		/* a template counts the connection */
+	__u32 is_templated;		/* by a template, which counts the connection */
 	__u32 mark;			/* firewall mark of the packet */
 	__u32 service;
-	__u32 overloaded;		/* the table has lately been full: packets may be of connections that it never held */
+	__u32 destination;		/* the one that was chosen */
 };
 
 struct scratch {

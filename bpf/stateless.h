@@ -29,18 +29,18 @@ static __always_inline void note_overload(__u32 now)
 	WRITE_ONCE(overload->ever, 1);
 }
 
-/* Whether a connection that found no place may still go on. */
-static __always_inline int was_overloaded(__u32 now, const struct settings *table)
+/* Whether a connection that found no place may still be in this state. */
+static __always_inline int was_overloaded(__u32 now, const struct settings *table, __u32 state)
 {
 	const struct overload *overload = overload_of_family();
 
-	return overload && overload->ever && now - overload->tick < table->timeout_ticks[SHOAL_ESTABLISHED];
+	return overload && overload->ever && now - overload->tick < table->timeout_ticks[state & 31];
 }
 
 /* Whether real servers answer for connections that have no entry. */
 static __always_inline int replies_are_loose(__u32 now, const struct settings *table)
 {
-	return table->flags & SHOAL_LOOSE_REPLIES || was_overloaded(now, table);
+	return table->flags & SHOAL_LOOSE_REPLIES || was_overloaded(now, table, SHOAL_ESTABLISHED);
 }
 
 static __always_inline __be16 port_at(const struct destination *to, const struct packet *packet)
@@ -144,7 +144,8 @@ __noinline int balance_without_entry(void)
 	if (!scratch)
 		return OUTCOME_PASS;
 	__u32 service = scratch->opening.service;
-	__u32 number = choose_by_rendezvous(&scratch->request);
+	const struct opening *opening = &scratch->opening;
+	__u32 number = opening->is_templated ? opening->destination : choose_by_rendezvous(&scratch->request);
 	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
 
 	note_overload(scratch->opening.now);
@@ -171,7 +172,7 @@ __noinline int answer_without_entry(void)
 		return NOT_OURS;
 	const struct service_config *config = config_of(from->service);
 	int is_one_packet = config && config->options & SHOAL_ONE_PACKET;
-	if (!is_one_packet && !was_overloaded(scratch->opening.now, table))
+	if (!is_one_packet && !was_overloaded(scratch->opening.now, table, SHOAL_ESTABLISHED))
 		return NOT_OURS;
 	describe_loosely(scratch, &scratch->outside, from, number);
 	if (!from->port)

@@ -259,7 +259,7 @@ class FakeDataplane(Dataplane):
             return self._give_up(listener, entry, Drop.CONNECTION_LIMIT)
         if not self._table.make_room(packet.source.version, now=self._now):
             self._forget_template(listener, entry)
-            loose = self._stateless.serve(packet, listener, now=self._now)
+            loose = self._stateless.serve(packet, listener, chosen, now=self._now)
             return self._drop(name, loose) if isinstance(loose, Drop) else loose
         if entry.method is ForwardingMethod.FULLNAT and not self._table.local_ports.take(entry):
             return self._give_up(listener, entry, Drop.NO_LOCAL_PORT)
@@ -285,14 +285,11 @@ class FakeDataplane(Dataplane):
         return self._drop(installed.service.name, reason)
 
     def _choose_for(self, installed: Installed, packet: Packet) -> Chosen | None:
-        """A real server; what may be older than its entry goes where it would go without one."""
+        """A real server. While connections may be alive without an entry, the one it would get without one."""
         is_begin = packet.opens and packet.protocol is not Protocol.UDP
-        if not self._stateless.was_overloaded(packet.source.version, now=self._now) or is_begin:
-            return self._choices.persistently(installed, packet, now=self._now)
-        destination = self._choices.by_rendezvous(installed, packet, now=self._now)
-        if destination is None:
-            return None
-        return destination.endpoint, installed.service.method_of(destination), False
+        state = ConnectionState.SYN_RECV if is_begin else ConnectionState.ESTABLISHED
+        loosely = self._stateless.was_overloaded(packet.source.version, state, now=self._now)
+        return self._choices.persistently(installed, packet, loosely=loosely, now=self._now)
 
     def _step(self, entry: Entry, packet: Packet, *, direction: Direction) -> None:
         """Move the state machine by a packet, keep the counts exact, and begin the timeout anew."""

@@ -20,8 +20,10 @@ class Choices:
         self._tally = tally
         self._chance = chance
 
-    def persistently(self, installed: Installed, packet: Packet, *, now: float) -> Chosen | None:
-        """Where the client's template sends it, or where the scheduler does; with the method."""
+    def persistently(
+        self, installed: Installed, packet: Packet, *, loosely: bool, now: float
+    ) -> Chosen | None:
+        """Where the client's template sends it; or the scheduler, or (``loosely``) what any router chooses."""
         service = installed.service
         kept = self._templates.recall(service, packet.source, now=now)
         if kept is not None and service.persistence is not None:
@@ -29,7 +31,8 @@ class Choices:
             if method is not None:
                 return kept, method, True
             self._templates.release(service, packet.source, kept)
-        destination = self._by_scheduler(installed, packet, now=now)
+        choose = self.by_rendezvous if loosely else self._by_scheduler
+        destination = choose(installed, packet, now=now)
         if destination is None:
             return None
         is_kept = self._templates.make(service, packet.source, destination.endpoint, now=now)

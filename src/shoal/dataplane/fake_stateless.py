@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from shoal.dataplane.base import OVERLOAD_SECONDS, Destination, Drop, Service
 from shoal.dataplane.fake_choices import Choices
-from shoal.dataplane.fake_entries import Endpoint, Entry, Installed
+from shoal.dataplane.fake_entries import Chosen, Endpoint, Entry, Installed
 from shoal.dataplane.fake_listeners import Listeners, name_outside
 from shoal.dataplane.packet import Packet
 from shoal.model import ConnectionState, ForwardingMethod, Protocol
@@ -33,10 +33,12 @@ class StatelessPackets:
         """Whether a table was full a moment ago."""
         return any(now - refused < OVERLOAD_SECONDS for refused in self._refused.values())
 
-    def was_overloaded(self, family: int, *, now: float) -> bool:
-        """Whether connections of the family may be alive that found no place in the table."""
+    def was_overloaded(
+        self, family: int, state: ConnectionState = ConnectionState.ESTABLISHED, *, now: float
+    ) -> bool:
+        """Whether connections of the family may be alive in this state that found no place in the table."""
         refused = self._refused.get(family)
-        return refused is not None and now - refused < self._timeouts()[ConnectionState.ESTABLISHED]
+        return refused is not None and now - refused < self._timeouts()[state]
 
     def may_open(self, packet: Packet, installed: Installed | None, *, now: float) -> bool:
         """Whether a packet may begin a connection, or go on with one that the table had no place for."""
@@ -48,20 +50,26 @@ class StatelessPackets:
             return True
         return installed.service.sloppy and packet.event is not TcpEvent.RST
 
-    def serve(self, packet: Packet, installed: Installed, *, now: float) -> Entry | Drop:
-        """The table has no place: a choice that any router makes alike, and nothing is remembered."""
+    def serve(self, packet: Packet, installed: Installed, chosen: Chosen, *, now: float) -> Entry | Drop:
+        """The table has no place: the template's choice, or one that any router makes alike; nothing is remembered."""
         self._refused[packet.source.version] = now
-        destination = self._choices.by_rendezvous(installed, packet, now=now)
-        if destination is None:
-            return Drop.NO_REAL_SERVER
-        service = installed.service
-        entry = Entry.of(packet, service.name, (destination.endpoint, service.method_of(destination), False))
+        service, (endpoint, method, is_templated) = installed.service, chosen
+        if not is_templated:
+            destination = self._choices.by_rendezvous(installed, packet, now=now)
+            if destination is None:
+                return Drop.NO_REAL_SERVER
+            endpoint, method = destination.endpoint, service.method_of(destination)
+        entry = Entry.of(packet, service.name, (endpoint, method, False))
         entry.loose = True
         if entry.method is ForwardingMethod.FULLNAT:
             return Drop.TABLE_FULL
         if entry.method is ForwardingMethod.NAT:
             found = self._outside(entry.protocol, entry.real)
-            if found is None or (found[0].name, found[1:]) != (service.name, (destination, entry.virtual)):
+            if found is None or (found[0].name, found[1].endpoint, found[2]) != (
+                service.name,
+                endpoint,
+                entry.virtual,
+            ):
                 return Drop.TABLE_FULL
         installed.stateless_packets += 1
         return entry
