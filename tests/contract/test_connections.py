@@ -20,6 +20,19 @@ def test_all_packets_of_a_connection_go_to_one_real_server(lab: ContractLab):
         assert [flow.reached(ACK) for flow in flows] == servers
 
 
+def test_the_connections_of_one_service_are_told_by_real_server(lab: ContractLab):
+    lab.put(TWO)
+    assert lab.dataplane.flows(TWO.name) == {real(21).endpoint: 0, real(22).endpoint: 0}
+    for number in range(3):
+        lab.flow(number).established()
+    lab.flow(3).reached(SYN)
+    counted = lab.dataplane.counters().services[TWO.name].destinations
+    told = {endpoint: each.active + each.inactive for endpoint, each in counted.items()}
+    assert lab.dataplane.flows(TWO.name) == told
+    assert sum(told.values()) == 4
+    assert lab.dataplane.flows("nobody") == {}
+
+
 def test_a_repeated_syn_stays_where_the_first_went(lab: ContractLab):
     lab.put(TWO)
     flow = lab.flow()

@@ -284,6 +284,11 @@ class Dataplane(ABC):
     def counters(self) -> Counters:
         """A snapshot of all counters."""
 
+    def flows(self, name: str) -> Mapping[tuple[Address, int], int]:
+        """Connections of every real server of one service right now; empty where there is no such service."""
+        found = self.counters().services.get(name, ServiceCounters())
+        return {each: share.active + share.inactive for each, share in found.destinations.items()}
+
     @abstractmethod
     def overloaded(self) -> bool:
         """Whether within the last ``OVERLOAD_SECONDS`` a new connection found no place in the table."""

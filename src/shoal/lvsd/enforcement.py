@@ -3,7 +3,7 @@
 The calls block for as long as the dataplane's do; the shell runs them in a thread.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from shoal.dataplane.base import (
@@ -74,15 +74,15 @@ def observe(dataplane: Dataplane) -> Observation:
     )
 
 
-def flows_left(dataplane: Dataplane, cluster: Cluster) -> dict[TargetKey, int]:
-    """Connections of every real server right now."""
-    counters = dataplane.counters().services
+def flows_left(dataplane: Dataplane, cluster: Cluster, names: Collection[str]) -> dict[TargetKey, int]:
+    """Connections of every real server of these virtual servers right now."""
     return {
-        target_key(virtual_server, each): found.active + found.inactive
+        target_key(virtual_server, each): left
         for virtual_server in cluster.virtual_servers
-        if virtual_server.name in counters
+        if virtual_server.name in names
+        for flows in (dataplane.flows(virtual_server.name),)
         for each in virtual_server.real_servers
-        if (found := counters[virtual_server.name].destinations.get((each.address, each.port))) is not None
+        if (left := flows.get((each.address, each.port))) is not None
     }
 
 

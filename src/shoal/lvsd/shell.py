@@ -243,7 +243,8 @@ class Lvsd:
         """Tell the journal of drains that are over, and of deadlines. What fails here fails in reconciling too."""
         if self._drains.current:
             with contextlib.suppress(ShoalError):
-                flows = await self._in_worker(partial(flows_left, self._dataplane, self._cluster))
+                names = {name for name, _ in self._drains.current}
+                flows = await self._in_worker(partial(flows_left, self._dataplane, self._cluster, names))
                 for record in self._drains.follow(flows, now=self._clock()):
                     self._append(record)
 

@@ -264,6 +264,14 @@ class EbpfDataplane(Dataplane):
             local_ports_held=sum(self._local_ports.values()),
         )
 
+    def flows(self, name: str) -> dict[Endpoint, int]:
+        """Of one service: nothing else is read."""
+        installation = self._installation
+        number = installation.by_name.get(name)
+        members = () if number is None else installation.numbers_of(number)
+        loads = ((member, installation.loads[member]) for member in members)
+        return {installation.endpoint(member): load.active + load.inactive for member, load in loads}
+
     def _places(self, family: int) -> int:
         """How many places a family's table has, or will have once it is used."""
         return self._loaded.n_buckets(family) * LIMITS["SHOAL_BUCKET_SLOTS"]
