@@ -1,6 +1,6 @@
 """Reading the services back out of the maps. What has not changed since the last time is only compared."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from operator import itemgetter
@@ -148,19 +148,10 @@ class Reader:
             if method == _TUNNEL
         }
         limits = self._limits(config, members)
-        destinations = tuple(
-            _destination(
-                self._destinations.row(number, _DESTINATION),
-                weight=weight,
-                flags=its_flags,
-                method=None if method == config[_METHOD] else METHOD_OF[method],
-                tunnel=tunnels.get(number, _NO_TUNNEL),
-                thresholds=each,
-            )
-            for (number, weight), its_flags, method, each in zip(
-                _MEMBER.iter_unpack(members), flags[2:], methods[2:], limits or repeat((0, 0)), strict=False
-            )
-        )
+        each_limits = limits or repeat((0, 0), len(numbers))
+        weights = (weight for _, weight in _MEMBER.iter_unpack(members))
+        rows = zip(numbers, weights, flags[2:], methods[2:], each_limits, strict=True)
+        destinations = self._decode_destinations(rows, usual=config[_METHOD], tunnels=tunnels)
         return _Seen(
             config=config,
             members=members,
@@ -172,6 +163,26 @@ class Reader:
             tunnels=tunnels,
             thresholds=limits,
             service=_service(name, config, claims=claims, lists=lists, destinations=destinations),
+        )
+
+    def _decode_destinations(
+        self,
+        rows: Iterable[tuple[int, int, int, int, tuple[int, int]]],
+        *,
+        usual: int,
+        tunnels: Mapping[int, tuple[Encapsulation, int]],
+    ) -> tuple[Destination, ...]:
+        """Of numbers with their weights, flags, methods and thresholds."""
+        return tuple(
+            _destination(
+                self._destinations.row(number, _DESTINATION),
+                weight=weight,
+                flags=flags,
+                method=None if method == usual else METHOD_OF[method],
+                tunnel=tunnels.get(number, _NO_TUNNEL),
+                thresholds=thresholds,
+            )
+            for number, weight, flags, method, thresholds in rows
         )
 
 
