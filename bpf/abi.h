@@ -50,7 +50,20 @@ enum shoal_state {
 	SHOAL_LISTEN = 12,
 	SHOAL_SYNACK = 13,
 	SHOAL_UDP = 14,
-	SHOAL_STATES = 15,		/* at most 32: settings.timeout_ticks */
+	SHOAL_SCTP_INIT1 = 15,		/* these too in the order of IPVS; before them SHOAL_NONE */
+	SHOAL_SCTP_INIT = 16,
+	SHOAL_SCTP_COOKIE_SENT = 17,
+	SHOAL_SCTP_COOKIE_REPLIED = 18,
+	SHOAL_SCTP_COOKIE_WAIT = 19,
+	SHOAL_SCTP_COOKIE = 20,
+	SHOAL_SCTP_COOKIE_ECHOED = 21,
+	SHOAL_SCTP_ESTABLISHED = 22,
+	SHOAL_SCTP_SHUTDOWN_SENT = 23,
+	SHOAL_SCTP_SHUTDOWN_RECEIVED = 24,
+	SHOAL_SCTP_SHUTDOWN_ACK_SENT = 25,
+	SHOAL_SCTP_REJECTED = 26,
+	SHOAL_SCTP_CLOSED = 27,
+	SHOAL_STATES = 28,		/* at most 32: settings.timeout_ticks */
 };
 
 /* Second byte of a connection's word. */

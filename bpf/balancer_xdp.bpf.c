@@ -195,6 +195,15 @@ static __always_inline int enters(struct xdp_md *context, enum shoal_program of_
 
 #endif
 
+/* A local stack leaves the CRC of SCTP to the device, too, and nothing in the frame says so. TC sees that, and keeps it. */
+static __always_inline int carries_sctp(struct xdp_md *context)
+{
+	const struct ip_header *ip = frame_begin(context) + sizeof(struct ethhdr);
+
+	return is_of_ethertype(context, ETHERTYPE) && (const void *)(ip + 1) <= frame_end(context) &&
+	       protocol_of(ip) == IPPROTO_SCTP;
+}
+
 SEC("xdp")
 int shoal_xdp(struct xdp_md *context)
 {
@@ -215,6 +224,8 @@ int shoal_xdp_local(struct xdp_md *context)
 	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
 
 	if (!enters(context, SHOAL_PROGRAM_IPV6_LOCAL) || !table || !is_for_us(context, table))
+		return XDP_PASS;
+	if (carries_sctp(context))
 		return XDP_PASS;
 	complete_partial_checksum(context);
 	int outcome = balance_established(context, &route);

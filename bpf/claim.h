@@ -60,7 +60,7 @@ static __always_inline __u64 claim_half_open(__u32 index, const struct settings 
 		__u32 word = READ_ONCE(bucket->slot[i].word);
 		__u32 expires = READ_ONCE(bucket->slot[i].expires);
 
-		if (STATE_OF(word) == SHOAL_SYN_RECV && (!oldest_word || (__s32)(expires - oldest_expires) < 0)) {
+		if (state_is_half_open(STATE_OF(word)) && (!oldest_word || (__s32)(expires - oldest_expires) < 0)) {
 			oldest = i;
 			oldest_word = word;
 			oldest_expires = expires;

@@ -241,6 +241,8 @@ static __always_inline void advance(struct connection *c, __u32 word, __u8 event
 
 	if (event < TCP_EVENTS && index < N_TCP_STATES)
 		next = tcp_transitions[direction][event][index];
+	else if (event > TCP_NO_EVENT)
+		next = next_sctp_state(state, event, direction);
 	if (next != state &&
 	    __sync_val_compare_and_swap(&c->word, word, (word & ~0xffu) | next) == word &&
 	    state_is_active(next) != state_is_active(state)) {

@@ -29,7 +29,7 @@ static __always_inline void sweep_entry(struct connection *c, __u32 now, const s
 		}
 		totals->live++;
 		totals->local_ports += c->method == SHOAL_FULLNAT;
-		if (STATE_OF(word) == SHOAL_SYN_RECV)
+		if (state_is_half_open(STATE_OF(word)))
 			totals->half_open++;
 	} else if (has_rested(c, word, now)) {
 		__u32 home = home_of(c, table);	/* read before somebody else may write it */

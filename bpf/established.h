@@ -72,7 +72,7 @@ static __always_inline int balance_known(SHOAL_CONTEXT *context, struct route *r
 		return drop(NO_SERVICE, SHOAL_INTERNAL);
 	if (passed(READ_ONCE(c->expires), now) ||
 	    (direction == FROM_CLIENT && (destination->flags & SHOAL_CUT ||
-					  (packet->opens && should_reopen(word, destination, packet->protocol)))))
+					  (packet->opens && should_reopen(word, destination)))))
 		return OUTCOME_OPEN;
 	if (c->method >= SHOAL_FULLNAT)
 		return OUTCOME_ENDPOINT;

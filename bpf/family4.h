@@ -63,6 +63,12 @@ static __always_inline struct address4 unmapped(const struct address6 *address)
 	return (struct address4){ .word = address->word[3] };
 }
 
+/* What follows the header; under IPv6 it may be an extension header. */
+static __always_inline __u8 protocol_of(const struct iphdr *ip)
+{
+	return ip->protocol;
+}
+
 static __always_inline __u64 hash_input(const struct address4 *client, __u64 seed)
 {
 	return (__u64)client->word << 32 ^ seed;

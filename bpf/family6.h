@@ -64,6 +64,11 @@ static __always_inline struct address6 unmapped(const struct address6 *address)
 	return *address;
 }
 
+static __always_inline __u8 protocol_of(const struct ipv6hdr *ip)
+{
+	return ip->nexthdr;
+}
+
 static __always_inline __u64 hash_input(const struct address6 *client, __u64 seed)
 {
 	__u64 x = ((__u64)client->word[0] << 32 | client->word[1]) ^ seed;

@@ -11,7 +11,7 @@
 #define SHOAL_ICMP_H
 #include "pseudo_header.h"
 #include "refuse.h"
-#include "reset.h"
+#include "abort.h"
 #include "connection.h"
 
 #define ANSWERS_PER_TICK 16
@@ -75,7 +75,8 @@ static __always_inline int become_error(SHOAL_CONTEXT *context, struct refusal *
 
 	if (!may_answer(refusal))
 		return 0;
-	__s64 sum = sum_of_quote(context, refusal, packet, *headers->check, length);
+	__s64 sum = headers->check ? sum_of_quote(context, refusal, packet, *headers->check, length) :
+				     quote_sum(context, refusal, length);
 	if (sum < 0 || cut_frame(context, sizeof(struct ethhdr) + length) || put_in_front(context, ICMP_HEADERS))
 		return 0;
 	void *ip = frame_begin(context) + sizeof(struct ethhdr);
@@ -85,18 +86,28 @@ static __always_inline int become_error(SHOAL_CONTEXT *context, struct refusal *
 	return 1;
 }
 
+/* The packet becomes what its sender is told. 0: nothing, and it is dropped. */
+static __always_inline int become_answer(SHOAL_CONTEXT *context, struct refusal *refusal, struct packet *packet,
+					 const struct headers *headers)
+{
+	if (refusal->reason != SHOAL_REMOVED)
+		return become_error(context, refusal, packet, headers);
+	if (packet->protocol == IPPROTO_SCTP)
+		return become_abort(context, packet, headers);
+	return become_reset(context, packet, headers);
+}
+
 static __always_inline int answer_refused(SHOAL_CONTEXT *context, struct packet *packet, struct route *route)
 {
 	struct refusal *refusal = bpf_map_lookup_elem(&refusals, &zero);
 	struct headers headers;
 	struct next_hop back = { .ifindex = ingress_interface(context) };
 
-	if (!refusal || parse_packet(packet, &headers, frame_begin(context), frame_end(context)) != PARSED_WHOLE)
+	if (!refusal || parse_any_packet(packet, &headers, frame_begin(context), frame_end(context)) != PARSED_WHOLE)
 		return OUTCOME_DROP;
 	__builtin_memcpy(back.destination_mac, headers.eth->h_source, 6);
 	__builtin_memcpy(back.source_mac, headers.eth->h_dest, 6);
-	if (refusal->reason == SHOAL_REMOVED ? !become_reset(context, packet, &headers) :
-					       !become_error(context, refusal, packet, &headers))
+	if (!become_answer(context, refusal, packet, &headers))
 		return OUTCOME_DROP;
 	struct ethhdr *eth = frame_begin(context);
 	if ((void *)(eth + 1) > frame_end(context))

@@ -76,9 +76,9 @@ static __always_inline int may_open(const struct packet *packet, const struct se
 {
 	if (packet->opens)
 		return 1;
-	if (packet->protocol != IPPROTO_TCP || packet->event == TCP_SYN)
+	if (packet->protocol == IPPROTO_UDP || packet->event == TCP_SYN)
 		return 0;
-	return overloaded || (config->options & SHOAL_SLOPPY && packet->event != TCP_RST);
+	return overloaded || (config->options & SHOAL_SLOPPY && !is_reset(packet));
 }
 
 /* The destination of a new connection: that of the client's template, or one that the scheduler chooses. */
@@ -205,6 +205,13 @@ __noinline int open_connection(void)
 	return enter(scratch, config, to, number, table);
 }
 
+static __always_inline __u32 established_state(__u8 protocol)
+{
+	if (protocol == IPPROTO_SCTP)
+		return SHOAL_SCTP_ESTABLISHED;
+	return protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_ESTABLISHED;
+}
+
 /*
  * Around a hand-over: a real server answers a connection that another router began. Its own listener tells what the
  * client knows it by, so the connection can be taken up from the reply. Returns an outcome or NOT_OURS.
@@ -219,7 +226,8 @@ __noinline int adopt_from_reply(void)
 	struct opening *opening = &scratch->opening;
 	const struct packet *reply = &scratch->packet;
 	struct packet *forward = &scratch->other;
-	if (reply->protocol == IPPROTO_TCP && reply->event != TCP_ACK)
+	if ((reply->protocol == IPPROTO_TCP && reply->event != TCP_ACK) ||
+	    (reply->protocol == IPPROTO_SCTP && reply->event != SCTP_DATA))
 		return NOT_OURS;
 
 	__u32 number = find_outside(reply, forward);
@@ -229,7 +237,7 @@ __noinline int adopt_from_reply(void)
 	struct connection *known = find_connection(forward, opening->hash, n_buckets_of(table), FROM_CLIENT);
 	if (known && !kill_connection(known, READ_ONCE(known->word), opening->now))
 		return NOT_OURS;
-	__u32 state = reply->protocol == IPPROTO_UDP ? SHOAL_UDP : SHOAL_ESTABLISHED;
+	__u32 state = established_state(reply->protocol);
 	opening->place = add_connection(forward, from, number, opening->hash, opening->now, state, 0, table);
 	if (opening->place == NOWHERE)
 		return NOT_OURS;

@@ -10,11 +10,13 @@
 #include "fragment.h"
 #include "open.h"
 
-/* As if a reset had come, so that the entry soon goes; the client gets one. */
+/* As if a reset (under SCTP an ABORT) had come, so that the entry soon goes; the client gets one. */
 static __always_inline int end_connection(struct connection *c, __u32 word, const struct destination *destination,
-					  __u32 now, const struct settings *table)
+					  __u8 protocol, __u32 now, const struct settings *table)
 {
-	advance(c, word, TCP_RST, FROM_CLIENT, now, table);
+	__u8 event = protocol == IPPROTO_SCTP ? SCTP_ABORT : TCP_RST;
+
+	advance(c, word, event, FROM_CLIENT, now, table);
 	return refuse(destination->service, SHOAL_REMOVED, 0);
 }
 
@@ -43,11 +45,11 @@ static __always_inline int connect_client(SHOAL_CONTEXT *context, struct scratch
 		if (!destination)
 			return drop(NO_SERVICE, SHOAL_INTERNAL);
 		if (passed(READ_ONCE(c->expires), now) ||
-		    (packet->opens && should_reopen(word, destination, packet->protocol))) {
+		    (packet->opens && should_reopen(word, destination))) {
 			kill_connection(c, word, now);
 			c = NULL;
 		} else if (must_be_reset(destination, packet)) {
-			return end_connection(c, word, destination, now, table);
+			return end_connection(c, word, destination, packet->protocol, now, table);
 		}
 	}
 	if (!c) {
@@ -110,12 +112,32 @@ static __always_inline int send_on(SHOAL_CONTEXT *context, struct scratch *scrat
 	return forward(context, &scratch->route, headers, &scratch->packet, c, word, destination, direction, now, table);
 }
 
+static __always_inline int has_cookie(const struct packet *packet)
+{
+	return packet->event == SCTP_COOKIE_ECHO || packet->event == SCTP_COOKIE_ACK;
+}
+
+/* Whether an ABORT follows the first chunk, as may be behind a cookie (RFC 9260 3.3.7). */
+__noinline int is_aborted(SHOAL_CONTEXT *context, const struct packet *packet)
+{
+	struct sctp_chunk chunk;
+
+	if (!packet)
+		return 0;
+	__u32 offset = packet->l4_offset + SCTP_COMMON_HEADER, end = sizeof(struct ethhdr) + packet->length;
+	if (load_bytes(context, offset, &chunk, sizeof(chunk)))
+		return 0;
+	offset += (bpf_ntohs(chunk.length) + 3) & ~3u;
+	return offset + sizeof(chunk) <= end && !load_bytes(context, offset, &chunk, sizeof(chunk)) &&
+	       chunk.type == SCTP_CHUNK_ABORT;
+}
+
 static __always_inline int balance_opening(SHOAL_CONTEXT *context, struct scratch *scratch)
 {
 	void *data = frame_begin(context), *end = frame_end(context);
 	struct headers headers = {};
 	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
-	enum parsed parsed = parse_packet(&scratch->packet, &headers, data, end);
+	enum parsed parsed = parse_any_packet(&scratch->packet, &headers, data, end);
 
 	if (parsed == PARSED_NOTHING)
 		parsed = parse_later_fragment(&scratch->packet, &headers, data, end);
@@ -123,6 +145,8 @@ static __always_inline int balance_opening(SHOAL_CONTEXT *context, struct scratc
 	    sizeof(struct ethhdr) + scratch->packet.length > frame_length(context))
 		return OUTCOME_PASS;
 	__u32 now = now_by(table);
+	if (parsed == PARSED_WHOLE && has_cookie(&scratch->packet) && is_aborted(context, &scratch->packet))
+		scratch->packet.event = SCTP_ABORT;
 	if (parsed != PARSED_WHOLE) {
 		int order = put_in_order(context, scratch, &headers, parsed, now);
 		if (order != OUTCOME_SEND)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * From a frame to a packet: bounds, lengths and kinds are checked once, here. Whatever is malformed, or is neither TCP
- * nor UDP, is not ours: the host's own stack sees it untouched, and discards it by its own rules.
+ * From a frame to a packet: bounds, lengths and kinds are checked once, here. Whatever is malformed, or of a protocol
+ * that is not balanced, is not ours: the host's own stack sees it untouched, and discards it by its own rules.
  */
 #ifndef SHOAL_PARSE_H
 #define SHOAL_PARSE_H
@@ -14,14 +14,15 @@
 #include <bpf/bpf_helpers.h>
 #include "ethernet.h"
 #include "family.h"
+#include "sctp.h"
 #include "tcp_state.h"
 
 /* The headers in the frame, valid until a BPF call changes the frame. */
 struct headers {
 	struct ethhdr *eth;
 	struct ip_header *ip;
-	__be16 *ports;			/* source, destination; NULL in a later fragment, */
-	__u16 *check;			/* and so is the checksum of TCP or UDP */
+	__be16 *ports;			/* source, destination; NULL in a later fragment */
+	__u16 *check;			/* of TCP or UDP; NULL in a later fragment, and under SCTP */
 };
 
 struct packet {
@@ -31,17 +32,17 @@ struct packet {
 	__be16 destination_port;
 	__u16 length;			/* of the IP packet, bytes */
 	__u8 protocol;
-	__u8 event;			/* enum tcp_event; TCP_NO_EVENT for UDP */
-	__u8 opens;			/* SYN without ACK: asks for a new connection */
+	__u8 event;			/* enum tcp_event or sctp_event; TCP_NO_EVENT for UDP */
+	__u8 opens;			/* SYN without ACK, INIT: asks for a new connection */
 	__u8 first_fragment;
 	__u8 ttl;
 	__u8 l4_offset;			/* from the frame's begin */
-	__u8 l4_header;			/* bytes of the TCP or UDP header */
+	__u8 l4_header;			/* bytes of the transport header */
 };
 
 enum parsed {
 	PARSED_NOTHING,			/* not of this family, malformed, or not ours to judge */
-	PARSED_WHOLE,			/* a whole TCP or UDP packet with its ports */
+	PARSED_WHOLE,			/* a whole packet with its ports */
 	PARSED_FIRST_FRAGMENT,		/* the first fragment of one, with its ports */
 	PARSED_LATER_FRAGMENT,		/* another, without ports */
 };
@@ -50,7 +51,7 @@ enum parsed {
 
 static __always_inline int is_balanced(__u8 protocol)
 {
-	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
 }
 
 static __always_inline __u8 tcp_event_of(const struct tcphdr *tcp)
@@ -99,7 +100,24 @@ static __always_inline int parse_udp(struct packet *packet, struct headers *head
 	return 1;
 }
 
-static __always_inline enum parsed parse_packet(struct packet *packet, struct headers *headers, void *data, void *end)
+static __always_inline int parse_sctp(struct packet *packet, struct headers *headers, struct sctp_header *sctp,
+				      void *end, __u32 l4_length)
+{
+	if ((void *)(sctp + 1) > end || l4_length < sizeof(*sctp))
+		return 0;
+	headers->ports = &sctp->source;
+	headers->check = NULL;
+	packet->source_port = sctp->source;
+	packet->destination_port = sctp->destination;
+	packet->event = sctp_event_of(sctp->first.type);
+	packet->l4_header = SCTP_COMMON_HEADER;
+	packet->opens = packet->event == SCTP_INIT;
+	return 1;
+}
+
+/* takes_sctp: a constant. The program that nearly all packets meet has no room for what is rare. */
+static __always_inline enum parsed parse_protocols(struct packet *packet, struct headers *headers, void *data, void *end,
+						   int takes_sctp)
 {
 	struct ethhdr *eth = data;
 
@@ -116,9 +134,24 @@ static __always_inline enum parsed parse_packet(struct packet *packet, struct he
 		found = parse_tcp(packet, headers, l4, end, l4_length);
 	else if (packet->protocol == IPPROTO_UDP)
 		found = parse_udp(packet, headers, l4, end, l4_length);
+	else if (takes_sctp && packet->protocol == IPPROTO_SCTP)
+		found = parse_sctp(packet, headers, l4, end, l4_length);
 	if (!found)
 		return PARSED_NOTHING;
 	return packet->first_fragment ? PARSED_FIRST_FRAGMENT : PARSED_WHOLE;
+}
+
+/* Of TCP or UDP. */
+static __always_inline enum parsed parse_packet(struct packet *packet, struct headers *headers, void *data, void *end)
+{
+	return parse_protocols(packet, headers, data, end, 0);
+}
+
+/* Of any protocol that is balanced. */
+static __always_inline enum parsed parse_any_packet(struct packet *packet, struct headers *headers, void *data,
+						    void *end)
+{
+	return parse_protocols(packet, headers, data, end, 1);
 }
 
 #endif

@@ -45,13 +45,30 @@ static const __u8 tcp_transitions[DIRECTIONS][TCP_EVENTS][N_TCP_STATES] = {
 };
 /* clang-format on */
 
-/* Which states count as active connections (tcp_state_active_table, same file). UDP counts as inactive. */
-#define ACTIVE_STATES \
-	((1u << SHOAL_ESTABLISHED) | (1u << SHOAL_SYN_SENT) | (1u << SHOAL_SYN_RECV) | (1u << SHOAL_SYNACK))
+/* Which states count as active connections (tcp_state_active_table, same file, and set_sctp_state()); UDP's does not. */
+#define ACTIVE_STATES                                                                                     \
+	((1u << SHOAL_ESTABLISHED) | (1u << SHOAL_SYN_SENT) | (1u << SHOAL_SYN_RECV) | (1u << SHOAL_SYNACK) | \
+	 (1u << SHOAL_SCTP_ESTABLISHED))
+
+/* In which the client has only asked. In a full table such connections give way. */
+#define HALF_OPEN_STATES ((1u << SHOAL_SYN_RECV) | (1u << SHOAL_SCTP_INIT1) | (1u << SHOAL_SCTP_INIT))
+
+/* In which the client may use its port again. */
+#define CLOSED_STATES ((1u << SHOAL_TIME_WAIT) | (1u << SHOAL_CLOSE) | (1u << SHOAL_SCTP_CLOSED))
 
 static __always_inline int state_is_active(__u32 state)
 {
 	return ACTIVE_STATES >> (state & 31) & 1;
+}
+
+static __always_inline int state_is_half_open(__u32 state)
+{
+	return HALF_OPEN_STATES >> (state & 31) & 1;
+}
+
+static __always_inline int state_is_closed(__u32 state)
+{
+	return CLOSED_STATES >> (state & 31) & 1;
 }
 
 #endif

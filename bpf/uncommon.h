@@ -15,6 +15,8 @@ static __always_inline enum outcome judge_uncommon(void *data, void *end)
 		return judge_other(data, end);
 	if (ip->frag_off & IP_OFFSET_MASK)
 		return OUTCOME_OPEN;
+	if (ip->protocol == IPPROTO_SCTP)
+		return OUTCOME_OPEN;
 	return ip->protocol == IPPROTO_ICMP ? OUTCOME_RELATED : OUTCOME_PASS;
 }
 
@@ -27,7 +29,7 @@ static __always_inline enum outcome judge_uncommon(void *data, void *end)
 
 	if ((void *)(type + 1) > end)
 		return OUTCOME_PASS;
-	if (ip->nexthdr == IPPROTO_FRAGMENT)
+	if (ip->nexthdr == IPPROTO_FRAGMENT || ip->nexthdr == IPPROTO_SCTP)
 		return OUTCOME_OPEN;
 	if (ip->nexthdr != IPPROTO_ICMPV6)
 		return OUTCOME_PASS;

@@ -10,8 +10,10 @@ from shoal.dataplane.ebpf import abi, objects
 from shoal.dataplane.ebpf.abi import built, ffi
 from shoal.dataplane.ebpf.addresses import ENDPOINT_SIZE, address_in, listener_key, port_of
 from shoal.dataplane.ebpf.libbpf import Object, lib
-from shoal.model import ConnectionState, Listener, Protocol
-from shoal.model.tcp_states import TRANSITIONS, Direction, TcpEvent
+from shoal.model import ConnectionState, Listener, Protocol, sctp_states
+from shoal.model.connection import Direction
+from shoal.model.sctp_states import SctpEvent
+from shoal.model.tcp_states import TRANSITIONS, TcpEvent
 from shoal.realserver import decapsulation
 from shoal.system import lease
 
@@ -95,16 +97,14 @@ def test_a_connection_is_one_cache_line_and_a_bucket_never_crosses_a_page():
 
 
 def test_the_states_of_the_programs_are_those_of_the_model():
-    order = [state for state in ConnectionState if state is not ConnectionState.UDP]
-    assert [abi.STATES[f"SHOAL_{state.name}"] for state in order] == list(range(3, 14))
-    assert abi.STATES["SHOAL_UDP"] == 14
+    assert [abi.STATES[f"SHOAL_{state.name}"] for state in ConnectionState] == list(range(3, 28))
 
 
 @pytest.mark.parametrize("name", objects.OBJECTS[:4])
 def test_the_transitions_of_the_programs_are_those_of_the_model(name):
     """Read out of the compiled object's constants, byte by byte."""
     whole = built(name).read_bytes()
-    states = [state for state in ConnectionState if state is not ConnectionState.UDP]
+    states = list(TRANSITIONS[Direction.INPUT][TcpEvent.SYN])
     table = bytes(
         abi.STATES[f"SHOAL_{TRANSITIONS[direction][event][state].name}"]
         for direction in (Direction.INPUT, Direction.OUTPUT)
@@ -113,6 +113,18 @@ def test_the_transitions_of_the_programs_are_those_of_the_model(name):
     )
     assert len(table) == 88
     assert table in whole
+
+
+@pytest.mark.parametrize("name", objects.OBJECTS[:4])
+def test_so_are_those_of_sctp(name):
+    table = bytes(
+        abi.STATES[f"SHOAL_{following.name}"]
+        for direction in Direction
+        for event in SctpEvent
+        for following in sctp_states.TRANSITIONS[direction][event].values()
+    )
+    assert len(table) == 3 * 10 * 14
+    assert table in built(name).read_bytes()
 
 
 def test_every_drop_of_the_programs_has_a_name_and_every_name_a_drop():

@@ -13,7 +13,7 @@ from shoal.dataplane.base import Destination
 from shoal.dataplane.packet import Action
 from shoal.model import ForwardingMethod, Listener, Protocol
 from shoal.schedulers import Load, Request, names, scheduler_class
-from support.conformance import opening_flags
+from support.conformance import exists, opening_chunk, opening_flags
 from support.dataplanes import DATAPLANES
 from support.flows import CLIENT, VIP, ContractLab, real, service
 
@@ -29,16 +29,17 @@ def _combinations() -> list[tuple[str, str, ForwardingMethod, Protocol]]:
     return [
         (dataplane, scheduler, method, protocol)
         for dataplane, scheduler, method, protocol in product(DATAPLANES, names(), ForwardingMethod, Protocol)
-        if not (method is ForwardingMethod.LOCAL and "xdp" in dataplane)
+        if exists(method, protocol) and not (method is ForwardingMethod.LOCAL and "xdp" in dataplane)
     ]
 
 
-def _destinations(method: ForwardingMethod) -> tuple[Destination, ...]:
+def _destinations(method: ForwardingMethod, protocol: Protocol) -> tuple[Destination, ...]:
     """Real servers; those that can be reached on another port than the client asked for are.
 
     The router can be one of them only, so by local the others are reached by dr.
     """
-    port = 8080 if method in (ForwardingMethod.NAT, ForwardingMethod.FULLNAT) else 80
+    maps_ports = method in (ForwardingMethod.NAT, ForwardingMethod.FULLNAT) and protocol is not Protocol.SCTP
+    port = 8080 if maps_ports else 80
     usual = [real(21 + n, port=port, weight=weight) for n, weight in enumerate(WEIGHTS)]
     if method is ForwardingMethod.LOCAL:
         others = [replace(each, method=ForwardingMethod.DR) for each in usual[1:]]
@@ -51,7 +52,7 @@ class _Expected:
 
     def __init__(self, scheduler: str, protocol: Protocol, destinations: tuple[Destination, ...]) -> None:
         self._scheduler = scheduler_class(scheduler)()
-        self._field = "inactive" if protocol is Protocol.UDP else "active"
+        self._field = "active" if protocol is Protocol.TCP else "inactive"
         self._loads = [
             Load(weight=each.weight, address=each.address, port=each.port) for each in destinations
         ]
@@ -78,14 +79,14 @@ def test_each_choice_is_that_of_the_reference(
     lab: ContractLab, scheduler: str, method: ForwardingMethod, protocol: Protocol
 ):
     listener = Listener(address=VIP, port=80, protocol=protocol)
-    destinations = _destinations(method)
+    destinations = _destinations(method, protocol)
     lab.use_local(real(1).address, ports=LOCAL_PORTS)
     lab.put(service(*destinations, scheduler=scheduler, method=method, listeners=(listener,)))
     expected = _Expected(scheduler, protocol, destinations)
     counts = [0] * len(destinations)
     for number in range(CLIENTS):
         flow = lab.flow(number, listener, client=CLIENT + number % 5)
-        verdict = lab.send(flow.request(opening_flags(protocol)))
+        verdict = lab.send(flow.request(opening_flags(protocol), chunk=opening_chunk(protocol)))
         taker, counts = _taker(lab, counts)
         keeps = method is ForwardingMethod.LOCAL and taker == 0
         served = Action.PASS if keeps else Action.FORWARD

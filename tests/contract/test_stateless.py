@@ -8,7 +8,7 @@ import pytest
 from shoal.dataplane.base import Drop, SetTimeouts
 from shoal.dataplane.packet import Action, Verdict, drop
 from shoal.model import ConnectionState, ForwardingMethod
-from shoal.model.tcp_states import TIMEOUTS
+from shoal.model.states import TIMEOUTS
 from support.flows import ACK, DNS, FIN, HTTP, RST, SYN, ContractLab, Flow, real, service
 
 TWO = service(real(21), real(22), listeners=(HTTP, DNS))

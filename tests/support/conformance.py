@@ -12,6 +12,7 @@ from pathlib import Path
 
 from shoal.dataplane.packet import TcpFlags
 from shoal.model import ForwardingMethod, Protocol
+from shoal.model.sctp_states import SctpChunk
 from shoal.schedulers import names
 
 HOOKS = ("xdp", "tc")
@@ -26,6 +27,16 @@ Proved = frozenset[tuple[str, str, str, str]]
 def opening_flags(protocol: Protocol) -> TcpFlags:
     """What a client's first packet carries."""
     return TcpFlags.SYN if protocol is Protocol.TCP else TcpFlags.NONE
+
+
+def opening_chunk(protocol: Protocol) -> SctpChunk:
+    """The chunk that it carries, under SCTP."""
+    return SctpChunk.INIT if protocol is Protocol.SCTP else SctpChunk.DATA
+
+
+def exists(method: ForwardingMethod, protocol: Protocol) -> bool:
+    """Whether the protocol is forwarded so: fullnat changes ports, which the checksum of SCTP covers."""
+    return not (method is ForwardingMethod.FULLNAT and protocol is Protocol.SCTP)
 
 
 def record(parameters: Mapping[str, object], dataplane: str) -> tuple[str, str, str, str]:
@@ -43,7 +54,8 @@ def page(proved: Proved) -> str:
         "combination 24 new connections of five clients to four real servers of weight 3, 1, 0 and 2, each choice",
         "compared with that of the pure reference in `src/shoal/schedulers`. `twos` draws by chance; its draws are",
         "compared one by one in `tests/bpf/test_schedulers.py`. A cell names the hooks it was proved on; by `local`",
-        "the router is the first of the real servers, and XDP leaves its packets to TC.",
+        "the router is the first of the real servers, and XDP leaves its packets to TC. SCTP is not served by",
+        "`fullnat`, nor on another port than the client's: its checksum is a CRC of ports and data alike.",
     ]
     for family in FAMILIES:
         for protocol in protocols:
@@ -59,6 +71,8 @@ def page(proved: Proved) -> str:
 
 
 def _cell(proved: Proved, scheduler: str, method: str, protocol: str, family: str) -> str:
+    if not exists(ForwardingMethod(method), Protocol(protocol)):
+        return "refused"
     ending = "-ipv6" if family == "IPv6" else ""
     hooks = [
         hook.upper() for hook in HOOKS if (f"ebpf-{hook}{ending}", scheduler, method, protocol) in proved

@@ -24,6 +24,7 @@ VIP = IPv4Address("192.0.2.10")
 HTTP = Listener(address=VIP, port=80, protocol=Protocol.TCP)
 HTTPS = Listener(address=VIP, port=443, protocol=Protocol.TCP)
 DNS = Listener(address=VIP, port=53, protocol=Protocol.UDP)
+M3UA = Listener(address=VIP, port=2905, protocol=Protocol.SCTP)
 
 Endpoint = tuple[IPv4Address, int]
 

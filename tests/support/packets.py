@@ -6,6 +6,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 from shoal.dataplane.packet import IcmpError, Packet, Quote, TcpFlags
 from shoal.model import Protocol
+from shoal.model.sctp_states import SctpChunk
+from support.crc32c import crc32c
 
 ETHERNET = struct.Struct("!6s6sH")
 IPV4 = struct.Struct("!BBHHHBBH4s4s")
@@ -14,13 +16,16 @@ FRAGMENT = struct.Struct("!BxHI")
 TCP = struct.Struct("!HHIIBBHHH")
 MSS = struct.Struct("!BBH")
 UDP = struct.Struct("!HHHH")
+SCTP = struct.Struct("!HHIIBBH")
+SCTP_TAG = 0x1234ABCD
+SCTP_CRC = slice(8, 12)
 ICMP_ECHO = struct.Struct("!BBHHH")
 
 ETHERTYPE_IPV4 = 0x0800
 ETHERTYPE_IPV6 = 0x86DD
 NUMBERS = {
-    4: {Protocol.TCP: 6, Protocol.UDP: 17, None: 1},
-    6: {Protocol.TCP: 6, Protocol.UDP: 17, None: 58},
+    4: {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.SCTP: 132, None: 1},
+    6: {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.SCTP: 132, None: 58},
 }
 PROTOCOLS = {
     version: {number: protocol for protocol, number in numbers.items()}
@@ -179,6 +184,8 @@ def _l4(packet: Packet, damage: Damage) -> bytes:
         length = UDP.size + len(packet.payload) + damage.udp_length
         header = UDP.pack(packet.source_port, packet.destination_port, length, 0)
         return _with_checksum(packet, header, position=6, damage=damage)
+    if packet.protocol is Protocol.SCTP:
+        return _sctp(packet, damage)
     version = packet.source.version
     if packet.quote is None:
         content = ICMP_ECHO.pack(ECHO_REQUEST[version], 0, 0, 1, 1) + packet.payload
@@ -186,6 +193,15 @@ def _l4(packet: Packet, damage: Damage) -> bytes:
         content = ICMP_ECHO.pack(*ERRORS[version][packet.quote.error], 0, 0, 1280) + _quoted(packet.quote)
     covered = _pseudo_header(packet, len(content)) if version == 6 else b""  # RFC 4443 2.3
     return content[:2] + struct.pack("!H", checksum(covered + content)) + content[4:]
+
+
+def _sctp(packet: Packet, damage: Damage) -> bytes:
+    """The common header and one chunk (RFC 9260 3); the CRC covers both, and is stored with its low byte first."""
+    length = SCTP.size - 12 + len(packet.payload)
+    ports = (packet.source_port, packet.destination_port)
+    content = bytearray(SCTP.pack(*ports, SCTP_TAG, 0, packet.chunk, 0, length) + packet.payload)
+    content[SCTP_CRC] = (crc32c(content) ^ damage.l4_checksum).to_bytes(4, "little")
+    return bytes(content)
 
 
 def _quoted(quote: Quote) -> bytes:
@@ -205,7 +221,8 @@ def _unquoted(content: bytes, error: IcmpError) -> tuple[Quote, bool]:
     whole += bytes(len(content) + cut - len(whole))
     ethertype = ETHERTYPE_IPV4 if version == 4 else ETHERTYPE_IPV6
     frame = decode_packet(ETHERNET.pack(bytes(6), bytes(6), ethertype) + whole)
-    checksum_is_cut = len(content) < begin + TCP.size and frame.packet.protocol is Protocol.TCP
+    is_short = len(content) < begin + TCP.size and frame.packet.protocol is Protocol.TCP
+    checksum_is_cut = is_short or (cut > 0 and frame.packet.protocol is Protocol.SCTP)
     is_right = frame.ip_checksum_ok and (frame.l4_checksum_ok or checksum_is_cut)
     return Quote(error=error, packet=frame.packet, cut=cut), is_right
 
@@ -322,6 +339,17 @@ def _decode_l4(packet: Packet, l4: bytes) -> tuple[Packet, bool | None]:
         payload = l4[UDP.size :]
         whole = replace(packet, source_port=source, destination_port=destination, payload=payload)
         return whole, checksum(_pseudo_header(packet, len(l4)) + l4) == 0 if found else None
+    if packet.protocol is Protocol.SCTP:
+        source, destination, _, _, chunk, _, _ = SCTP.unpack_from(l4)
+        whole = replace(
+            packet,
+            source_port=source,
+            destination_port=destination,
+            chunk=SctpChunk(chunk),
+            payload=l4[SCTP.size :],
+        )
+        covered = l4[: SCTP_CRC.start] + bytes(4) + l4[SCTP_CRC.stop :]
+        return whole, l4[SCTP_CRC] == crc32c(covered).to_bytes(4, "little")
     version = packet.source.version
     covered = _pseudo_header(packet, len(l4)) if version == 6 else b""
     if (error := ERROR_NAMES[version].get((l4[0], l4[1]))) is not None:

@@ -156,7 +156,7 @@ def test_one_wrong_value_is_one_error_at_its_line(old, new, where, problem):
     [
         ("192.0.2.10:80", "'192.0.2.10:80' is not ADDRESS:PORT/PROTOCOL"),
         ("192.0.2.10/tcp", "'192.0.2.10/tcp' is not ADDRESS:PORT/PROTOCOL"),
-        ("192.0.2.10:80/sctp", "'sctp' is not a known protocol"),
+        ("192.0.2.10:80/dccp", "'dccp' is not a known protocol"),
         ("192.0.2.10:0/tcp", "'0' is not a port"),
         ("192.0.2.10:65536/tcp", "'65536' is not a port"),
         ("192.0.2.10:/tcp", "'' is not a port"),

@@ -45,10 +45,12 @@ from shoal.model import (
     address_order,
     endpoint,
 )
-from shoal.model.tcp_states import TIMEOUTS
+from shoal.model.states import TIMEOUTS
 
 GROUP = "default"
 THIS_ROUTER = "this"
+
+SCTP_PREFIX = "sctp_"
 
 
 def build(document: Document, *, key: bytes) -> Cluster:
@@ -113,11 +115,14 @@ def _fields(of: VirtualServer | Monitor) -> dict[str, Any]:
 
 
 def _timeouts(table: TimeoutsTable) -> tuple[tuple[ConnectionState, float], ...]:
-    """Of every state; those of TCP have its table's names."""
-    return tuple(
-        (state, float(table.udp if state is ConnectionState.UDP else getattr(table.tcp, state.value)))
-        for state in TIMEOUTS
-    )
+    """Of every state; those of TCP have its table's names, and those of SCTP too, behind ``sctp_``."""
+    found: dict[ConnectionState, float] = {ConnectionState.UDP: table.udp}
+    for state in TIMEOUTS:
+        if state.value.startswith(SCTP_PREFIX):
+            found[state] = getattr(table.sctp, state.value.removeprefix(SCTP_PREFIX))
+        elif state is not ConnectionState.UDP:
+            found[state] = getattr(table.tcp, state.value)
+    return tuple((state, float(found[state])) for state in TIMEOUTS)
 
 
 def _floating_order(floating: dict[str, Any]) -> tuple[str, tuple[int, int]]:

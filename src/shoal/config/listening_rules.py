@@ -98,6 +98,29 @@ def check_mapping(server: VirtualServerTable, findings: Findings, *, real_server
             )
 
 
+def check_sctp_ports(server: VirtualServerTable, findings: Findings, *, real_servers: Placed) -> None:
+    """Report real servers that would need another port under SCTP, whose checksum covers the ports and all data."""
+    ours = [each for _, each in listeners_of(server, findings) if each.protocol is Protocol.SCTP]
+    for place, each in real_servers:
+        method = each.method or server.method
+        if not ours or not findings.is_sound(place):
+            continue
+        if method == "fullnat":
+            findings.report(
+                place,
+                problem=f"method fullnat changes ports, and {ours[0]} must keep them: the checksum covers them",
+                fix='Use method "nat", "dr" or "tunnel" for SCTP.',
+                needs=[(*server.at, "method")],
+            )
+        other = next((one for one in ours if each.port and (one.is_range or one.port != each.port)), None)
+        if method == "nat" and other is not None:
+            findings.report(
+                place,
+                problem=f"port {each.port} is not that of {other}, and SCTP keeps its ports: the checksum covers them",
+                fix="Leave the port out, or write ADDRESS:*, so that packets keep their port.",
+            )
+
+
 def check_probed_port(server: VirtualServerTable, findings: Findings, *, real_servers: Placed) -> None:
     """Report a health check that has no port to ask."""
     monitor = server.monitor

@@ -189,7 +189,7 @@ def listener_ports(text: str) -> tuple[int, int]:
 
 
 def listener(text: str) -> Listener:
-    """``ADDRESS:PORT/tcp`` or ``ADDRESS:PORT/udp``; an IPv6 address stands in brackets.
+    """``ADDRESS:PORT/tcp``, or ``/udp`` or ``/sctp``; an IPv6 address stands in brackets.
 
     In the place of the port may stand a range, ``8000-8099``, or ``*`` for any port.
     """
@@ -201,7 +201,7 @@ def listener(text: str) -> Listener:
             fix="Write all three, such as 192.0.2.10:80/tcp or [2001:db8::10]:80/tcp.",
         )
     if protocol not in tuple(Protocol):
-        raise ConfigError(problem=f"{shown(protocol)} is not a known protocol", fix="Use tcp or udp.")
+        raise ConfigError(problem=f"{shown(protocol)} is not a known protocol", fix="Use tcp, udp or sctp.")
     found = routable_address(_host(host, of=text))
     first, last = listener_ports(number)
     return Listener(address=found, port=first, protocol=Protocol(protocol), last_port=last)

@@ -144,11 +144,30 @@ class TcpTimeoutsTable(Table, kw_only=True):
     synack: Timeout = 120
 
 
+class SctpTimeoutsTable(Table, kw_only=True):
+    """``[timeouts.sctp]``: how long an SCTP association is kept in each state, as the router sees it."""
+
+    init1: Timeout = 4
+    init: Timeout = 61
+    cookie_sent: Timeout = 61
+    cookie_replied: Timeout = 61
+    cookie_wait: Timeout = 61
+    cookie: Timeout = 61
+    cookie_echoed: Timeout = 61
+    established: Timeout = 900
+    shutdown_sent: Timeout = 61
+    shutdown_received: Timeout = 61
+    shutdown_ack_sent: Timeout = 61
+    rejected: Timeout = 4
+    closed: Timeout = 61
+
+
 class TimeoutsTable(Table, kw_only=True):
     """``[timeouts]``: how long a connection without packets is kept. The defaults are those of IPVS."""
 
     tcp: TcpTimeoutsTable = field(default_factory=TcpTimeoutsTable)
     udp: Timeout = 300
+    sctp: SctpTimeoutsTable = field(default_factory=SctpTimeoutsTable)
 
 
 class MonitorTable(Table, kw_only=True):

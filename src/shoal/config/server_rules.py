@@ -84,6 +84,7 @@ def check_virtual_servers(
         _check_scheduler_flags(server, findings)
         _check_real_servers(server, findings, virtual=virtual)
         listening.check_mapping(server, findings, real_servers=real_servers(server))
+        listening.check_sctp_ports(server, findings, real_servers=real_servers(server))
         listening.check_probed_port(server, findings, real_servers=real_servers(server))
         listening.check_one_packet(server, findings)
         _check_unchanged_ports(server, findings)

@@ -24,7 +24,7 @@ from shoal.model import (
     Persistence,
     Template,
 )
-from shoal.model.tcp_states import TIMEOUTS
+from shoal.model.states import TIMEOUTS
 
 _OUTER_HEADER = {4: 20, 6: 40}
 _BEHIND_IT = {Encapsulation.IPIP: 0, Encapsulation.GRE: 4, Encapsulation.GUE: 12}

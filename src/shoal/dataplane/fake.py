@@ -33,7 +33,8 @@ from shoal.dataplane.fake_ways import Ways
 from shoal.dataplane.packet import PASS, Packet, TcpFlags, Verdict, drop, forward
 from shoal.dataplane.tally import Tally
 from shoal.model import Connection, ConnectionState, ForwardingMethod, LocalPool, Protocol, Template
-from shoal.model.tcp_states import ACTIVE_STATES, TIMEOUTS, TRANSITIONS, Direction
+from shoal.model.connection import Direction
+from shoal.model.states import ACTIVE_STATES, HALF_OPEN_STATES, TIMEOUTS, next_state
 from shoal.schedulers import scheduler_class
 from shoal.schedulers.twos import chances
 
@@ -224,7 +225,7 @@ class FakeDataplane(Dataplane):
             return False
         if entry.is_closed or self._tally(entry.service, entry.destination).is_cut:
             return True
-        unanswered = entry.state in (ConnectionState.UDP, ConnectionState.SYN_RECV)
+        unanswered = entry.state is ConnectionState.UDP or entry.state in HALF_OPEN_STATES
         return unanswered and not any(
             each.endpoint == entry.destination and each.available for each in listener.service.destinations
         )
@@ -296,9 +297,9 @@ class FakeDataplane(Dataplane):
         if entry.loose:
             return
         event = packet.event
-        if entry.protocol is Protocol.TCP and event is not None:
+        if event is not None and entry.protocol is not Protocol.UDP:
             self._count(entry, -1)
-            entry.state = TRANSITIONS[direction][event][entry.state]
+            entry.state = next_state(entry.state, event, direction)
             self._count(entry, 1)
         entry.deadline = self._now + self._timeouts[entry.state]
 

@@ -8,6 +8,7 @@ from shoal.dataplane.base import Drop, Service, ServiceCounters
 from shoal.dataplane.packet import Packet
 from shoal.dataplane.tally import Tally
 from shoal.model import Address, Connection, ConnectionState, ForwardingMethod, Protocol
+from shoal.model.states import CLOSED_STATES
 from shoal.schedulers import Scheduler
 
 Endpoint = tuple[Address, int]
@@ -50,7 +51,7 @@ class Entry:
             destination=destination,
             service=service,
             method=method,
-            state=ConnectionState.NONE if packet.protocol is Protocol.TCP else ConnectionState.UDP,
+            state=ConnectionState.UDP if packet.protocol is Protocol.UDP else ConnectionState.NONE,
             born=born,
             is_templated=is_templated,
         )
@@ -68,7 +69,7 @@ class Entry:
     @property
     def is_closed(self) -> bool:
         """Whether both sides have closed it, so that its client may use its port again."""
-        return self.state in (ConnectionState.TIME_WAIT, ConnectionState.CLOSE)
+        return self.state in CLOSED_STATES
 
     def shown(self, *, now: float) -> Connection:
         """The entry as others see it."""

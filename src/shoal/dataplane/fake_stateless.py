@@ -9,6 +9,7 @@ from shoal.dataplane.fake_entries import Chosen, Endpoint, Entry, Installed
 from shoal.dataplane.fake_listeners import Listeners, name_outside
 from shoal.dataplane.packet import Packet
 from shoal.model import ConnectionState, ForwardingMethod, Protocol
+from shoal.model.sctp_states import SctpEvent
 from shoal.model.tcp_states import TcpEvent
 
 
@@ -44,11 +45,11 @@ class StatelessPackets:
         """Whether a packet may begin a connection, or go on with one that the table had no place for."""
         if packet.opens:
             return True
-        if packet.protocol is not Protocol.TCP or packet.event is TcpEvent.SYN or installed is None:
+        if packet.protocol in (None, Protocol.UDP) or packet.event is TcpEvent.SYN or installed is None:
             return False
         if self.was_overloaded(packet.source.version, now=now):
             return True
-        return installed.service.sloppy and packet.event is not TcpEvent.RST
+        return installed.service.sloppy and packet.event not in (TcpEvent.RST, SctpEvent.ABORT)
 
     def serve(self, packet: Packet, installed: Installed, chosen: Chosen, *, now: float) -> Entry | Drop:
         """The table has no place: the template's choice, or one that any router makes alike; nothing is remembered."""

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 
 from shoal.dataplane.fake_entries import Client, Endpoint, Entry
 from shoal.dataplane.fake_local import LocalPorts
-from shoal.model import ConnectionState, ForwardingMethod
+from shoal.model import ForwardingMethod
+from shoal.model.states import HALF_OPEN_STATES
 
 
 class ConnectionTable:
@@ -68,7 +69,7 @@ class ConnectionTable:
         if self.held[family] < self.limits[family]:
             return True
         ours = (entry for entry in self.entries() if entry.family == family)
-        half_open = [entry for entry in ours if entry.state is ConnectionState.SYN_RECV]
+        half_open = [entry for entry in ours if entry.state in HALF_OPEN_STATES]
         if not half_open:
             return False
         self.forget(min(half_open, key=lambda entry: entry.born))

@@ -5,11 +5,12 @@ from enum import IntFlag, StrEnum
 
 from shoal.dataplane.base import Drop
 from shoal.model import Address, Encapsulation, Protocol
+from shoal.model.sctp_states import SctpChunk, SctpEvent, sctp_event
 from shoal.model.tcp_states import TcpEvent, tcp_event
 
 IP_HEADER = {4: 20, 6: 40}
 IPV6_FRAGMENT_HEADER = 8
-L4_HEADER = {Protocol.TCP: 20, Protocol.UDP: 8}
+L4_HEADER = {Protocol.TCP: 20, Protocol.UDP: 8, Protocol.SCTP: 16}  # that of SCTP with its first chunk's
 ICMP_HEADER = 8
 MSS_OPTION = 4
 
@@ -55,13 +56,14 @@ class Outer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packet:
-    """A packet of either family. ``protocol`` None is neither TCP nor UDP (an ICMP echo, or an ICMP error when there
+    """A packet of either family. ``protocol`` None is none of those (an ICMP echo, or an ICMP error when there
     is a ``quote``); its ports and flags mean nothing.
 
     ``ttl`` is the hop limit under IPv6. ``fragment_offset`` is in bytes, a multiple of 8. ``identification`` is the
     same in all fragments of a datagram, and is 0 in what is no fragment. ``outer`` is around the packet; ``length``
     does not count it. ``mss`` is the maximum segment size that a TCP option announces; 0: none does. ``mark`` is what
-    a filter of this host wrote on it; it is on no wire.
+    a filter of this host wrote on it; it is on no wire. ``chunk`` is the first of an SCTP packet, and all of its
+    ``payload`` is in that.
     """
 
     source: Address
@@ -79,6 +81,7 @@ class Packet:
     quote: Quote | None = None
     mss: int = 0
     mark: int = 0
+    chunk: SctpChunk = SctpChunk.DATA
 
     @property
     def length(self) -> int:
@@ -97,8 +100,10 @@ class Packet:
         return header + (MSS_OPTION if self.mss else 0) + len(self.payload)
 
     @property
-    def event(self) -> TcpEvent | None:
-        """What its TCP flags say to the state machine."""
+    def event(self) -> TcpEvent | SctpEvent | None:
+        """What its TCP flags or its SCTP chunk say to the state machine."""
+        if self.protocol is Protocol.SCTP:
+            return sctp_event(self.chunk)
         return tcp_event(
             rst=TcpFlags.RST in self.flags,
             syn=TcpFlags.SYN in self.flags,
@@ -108,12 +113,14 @@ class Packet:
 
     @property
     def opens(self) -> bool:
-        """Whether it may open a connection: any UDP packet, or a SYN without ACK, RST and FIN."""
+        """Whether it may open a connection: any UDP packet, a SYN without ACK, RST and FIN, or an INIT."""
         if self.fragment_offset:
             return False
         if self.protocol is Protocol.TCP:
             deciding = TcpFlags.SYN | TcpFlags.ACK | TcpFlags.RST | TcpFlags.FIN
             return self.flags & deciding == TcpFlags.SYN
+        if self.protocol is Protocol.SCTP:
+            return self.chunk is SctpChunk.INIT
         return self.protocol is Protocol.UDP
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from shoal.model.address import Address, Interface
 from shoal.model.connection import ConnectionState
 from shoal.model.local_pool import LocalPool, local_addresses
-from shoal.model.tcp_states import TIMEOUTS
+from shoal.model.states import TIMEOUTS
 from shoal.model.virtual_server import ForwardingMethod, Hook, VirtualServer
 
 

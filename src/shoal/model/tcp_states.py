@@ -1,22 +1,13 @@
 """The TCP states of a connection as a router sees them, as data.
 
-From the kernel's ``net/netfilter/ipvs/ip_vs_proto_tcp.c`` (``tcp_states``, ``tcp_timeouts``,
-``tcp_state_active_table``). A packet is one event: of its flags the first of RST, SYN, FIN, ACK counts, and a
-packet with none of them changes nothing.
+From the kernel's ``net/netfilter/ipvs/ip_vs_proto_tcp.c`` (``tcp_states``). A packet is one event: of its flags the
+first of RST, SYN, FIN, ACK counts, and a packet with none of them changes nothing.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
 
-from shoal.model.connection import ConnectionState
-
-
-class Direction(StrEnum):
-    """Which way a packet goes. ``INPUT_ONLY`` is for forwarding methods whose replies pass the router by."""
-
-    INPUT = "input"
-    OUTPUT = "output"
-    INPUT_ONLY = "input_only"
+from shoal.model.connection import ConnectionState, Direction
 
 
 class TcpEvent(StrEnum):
@@ -78,32 +69,6 @@ TRANSITIONS: Mapping[Direction, Mapping[TcpEvent, Row]] = {
     for direction, rows in _ROWS.items()
 }
 """The next state by direction, event and state."""
-
-TIMEOUTS: Mapping[ConnectionState, float] = {
-    ConnectionState.NONE: 2.0,
-    ConnectionState.ESTABLISHED: 900.0,
-    ConnectionState.SYN_SENT: 120.0,
-    ConnectionState.SYN_RECV: 60.0,
-    ConnectionState.FIN_WAIT: 120.0,
-    ConnectionState.TIME_WAIT: 120.0,
-    ConnectionState.CLOSE: 10.0,
-    ConnectionState.CLOSE_WAIT: 60.0,
-    ConnectionState.LAST_ACK: 30.0,
-    ConnectionState.LISTEN: 120.0,
-    ConnectionState.SYNACK: 120.0,
-    ConnectionState.UDP: 300.0,
-}
-"""Seconds without a packet after which a connection in that state expires."""
-
-ACTIVE_STATES = frozenset(
-    {
-        ConnectionState.ESTABLISHED,
-        ConnectionState.SYN_SENT,
-        ConnectionState.SYN_RECV,
-        ConnectionState.SYNACK,
-    }
-)
-"""The states that count as active; all others, UDP among them, count as inactive."""
 
 
 def tcp_event(*, rst: bool, syn: bool, fin: bool, ack: bool) -> TcpEvent | None:

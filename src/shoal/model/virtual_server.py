@@ -13,6 +13,7 @@ class Protocol(StrEnum):
 
     TCP = "tcp"
     UDP = "udp"
+    SCTP = "sctp"
 
 
 class ForwardingMethod(StrEnum):

@@ -10,6 +10,7 @@ from packet_table import (
     lengths,
     lifetimes,
     not_ours,
+    sctp,
     tcp_states,
     tunnels,
 )
@@ -18,6 +19,7 @@ from packet_table.row import Row
 KINDS: dict[str, list[Row]] = {
     "Forwarding": forwarding.ROWS,
     "TCP flags and states": tcp_states.ROWS,
+    "SCTP": sctp.ROWS,
     "Tunnels and what does not fit": tunnels.ROWS,
     "Fragments": fragments.ROWS,
     "ICMP errors": errors.ROWS,

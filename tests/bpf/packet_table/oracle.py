@@ -19,7 +19,7 @@ ETHERNET, ARP, IPV4, IPV6 = 14, 0x0806, 0x0800, 0x86DD
 TCP, UDP, ICMPV6, FRAGMENT = 6, 17, 58, 44
 ICMP = {4: 1, 6: ICMPV6}
 ICMP_HEADER = 8
-NUMBERS = {"tcp": TCP, "udp": UDP}
+NUMBERS = {"tcp": TCP, "udp": UDP, "sctp": 132}
 SOLICITATION = 135
 CHECKSUMS = {TCP: 16, UDP: 6}
 Endpoint = tuple[Address, int]
@@ -187,7 +187,7 @@ class Router:
         real = {address for address, _ in self.real_servers}
         return (
             fragment.is_later
-            and fragment.protocol in CHECKSUMS
+            and fragment.protocol in NUMBERS.values()
             and (
                 any(alike(fragment.destination, each) for each in virtual)
                 or any(alike(fragment.source, each) for each in real)

@@ -11,7 +11,7 @@ from typing import Any
 from shoal.dataplane.ebpf.abi import LIMITS, ffi
 from shoal.model import Address, Listener, Protocol
 
-PROTOCOL_NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17}
+PROTOCOL_NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.SCTP: 132}
 PROTOCOLS = {number: protocol for protocol, number in PROTOCOL_NUMBERS.items()}
 Endpoint = tuple[Address, int]
 

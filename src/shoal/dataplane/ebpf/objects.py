@@ -17,7 +17,7 @@ from shoal.dataplane.ebpf.sizes import Capacity
 from shoal.dataplane.ebpf.tables import Dictionary, PerCpuCounters, Table, close_descriptor
 from shoal.errors import UnavailableError
 from shoal.model import ConnectionState
-from shoal.model.tcp_states import TIMEOUTS
+from shoal.model.states import TIMEOUTS
 
 _CLOCK_MONOTONIC_COARSE = 6  # <linux/time.h>
 FAMILIES = (4, 6)
