@@ -83,10 +83,11 @@ LOG_SIZE = 1 << 24  # the verifier gives up when its log does not fit
 
 
 def _open_library() -> Any:
-    for name in ("libbpf.so.1", ctypes.util.find_library("bpf")):
-        if name:
-            with contextlib.suppress(OSError):
-                return ffi.dlopen(name)
+    with contextlib.suppress(OSError):
+        return ffi.dlopen("libbpf.so.1")
+    if name := ctypes.util.find_library("bpf"):  # asks ldconfig, which takes longer than all else here
+        with contextlib.suppress(OSError):
+            return ffi.dlopen(name)
     raise UnavailableError(
         problem="libbpf is not installed", where="libbpf.so.1", fix="apt-get install libbpf1"
     )
