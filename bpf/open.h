@@ -58,12 +58,17 @@ static __always_inline void count_connection(__u32 service, __u32 number)
 }
 
 /* Whether replies to a new connection would be its own; one that is over and looked the same makes way. */
-static __always_inline int clear_reply(const struct packet *packet, const struct destination *to,
-				       const struct opening *opening, const struct settings *table,
-				       struct packet *reply)
+__noinline int clear_reply(__u32 number)
 {
-	struct connection *other = same_reply(packet, to, opening->hash, n_buckets_of(table), reply);
+	struct settings *table = bpf_map_lookup_elem(&settings, &zero);
+	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
+	struct scratch *scratch = get_scratch();
+	if (!table || !to || !scratch)
+		return 0;
 
+	const struct opening *opening = &scratch->opening;
+	struct connection *other =
+		same_reply(&scratch->packet, to, opening->hash, n_buckets_of(table), &scratch->other);
 	if (!other)
 		return 1;
 	__u32 word = READ_ONCE(other->word);
@@ -108,10 +113,14 @@ static __always_inline __u32 choose_persistently(struct scratch *scratch, int by
  * While connections are alive that may have no entry, a packet goes where it would go without one: one from amid a
  * connection may be of such, and the entry of one that begins may give way before its next packet.
  */
-static __always_inline __u32 choose_for(const struct packet *packet, struct scratch *scratch,
-					const struct settings *table)
+__noinline __u32 choose_for(void)
 {
-	int is_begin = packet->opens && packet->protocol != IPPROTO_UDP;
+	struct settings *table = bpf_map_lookup_elem(&settings, &zero);
+	struct scratch *scratch = get_scratch();
+	if (!table || !scratch)
+		return NO_DESTINATION;
+
+	int is_begin = scratch->packet.opens && scratch->packet.protocol != IPPROTO_UDP;
 	int by_rendezvous = was_overloaded(scratch->opening.now, table, is_begin ? SHOAL_SYN_RECV : SHOAL_ESTABLISHED);
 	__u32 number = choose_persistently(scratch, by_rendezvous);
 
@@ -148,7 +157,7 @@ static __always_inline int enter(struct scratch *scratch, const struct service_c
 		count_connection(opening->service, number);
 		return OUTCOME_SEND;
 	}
-	if (to->method == SHOAL_NAT && !clear_reply(packet, to, opening, table, &scratch->other))
+	if (to->method == SHOAL_NAT && !clear_reply(number))
 		return give_up(scratch, number, SHOAL_REPLY_TUPLE_IN_USE);
 	if (!is_within_limit(opening->service, config))
 		return give_up(scratch, number, SHOAL_CONNECTION_LIMIT);
@@ -198,7 +207,7 @@ __noinline int open_connection(void)
 	request->now = opening->now;
 	request->client_port = packet->source_port;
 	put_mapped(&request->virtual_address, &packet->destination);
-	__u32 number = choose_for(packet, scratch, table);
+	__u32 number = choose_for();
 	const struct destination *to = bpf_map_lookup_elem(&destinations, &number);
 	if (number == NO_DESTINATION || !to)
 		return drop(service, SHOAL_NO_REAL_SERVER);
