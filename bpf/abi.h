@@ -99,6 +99,8 @@ enum shoal_config_flag {
 	SHOAL_THRESHOLDS = 256,	/* one of its members has thresholds */
 	SHOAL_CUT_REMOVED = 512,	/* connections of removed destinations are ended; for reading back */
 	SHOAL_CUT_DOWN = 1024,	/* those of destinations that are down, too; for reading back */
+	SHOAL_MOVE_REMOVED = 2048,	/* with the first, */
+	SHOAL_MOVE_DOWN = 4096,		/* and with the second: they are not ended but moved; for reading back */
 };
 
 /* Of a service_config; for reading back. */
@@ -142,6 +144,7 @@ enum shoal_destination_flag {
 	SHOAL_CUT = 4,			/* its connections are ended: TCP is reset, the rest scheduled anew */
 	SHOAL_DRAINING = 8,		/* as the operator wished; for reading back */
 	SHOAL_CUT_WISHED = 16,		/* so was the cut; for reading back */
+	SHOAL_MOVE = 32,		/* with SHOAL_CUT: they are not ended, but scheduled anew */
 };
 
 enum shoal_interface_flag {

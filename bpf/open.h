@@ -192,7 +192,7 @@ __noinline int open_connection(void)
 		return NOT_OURS;
 	opening->service = service;
 	opening->is_templated = 0;
-	if (!may_open(packet, config, was_overloaded(opening->now, table, SHOAL_ESTABLISHED)))
+	if (!opening->is_moved && !may_open(packet, config, was_overloaded(opening->now, table, SHOAL_ESTABLISHED)))
 		return OUTCOME_PASS;	/* of a connection unknown here: the host resets it */
 	if (packet->ttl <= 1)
 		return refuse(service, SHOAL_TTL_EXCEEDED, 0);

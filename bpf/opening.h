@@ -34,6 +34,7 @@ static __always_inline int connect_client(SHOAL_CONTEXT *context, struct scratch
 	struct opening *opening = &scratch->opening;
 
 	opening->now = now;
+	opening->is_moved = 0;
 	opening->mark = mark_of(context);
 	opening->hash = connection_hash(&packet->source, packet->source_port, packet->protocol, table->hash_seed);
 	struct connection *c = find_connection(packet, opening->hash, n_buckets_of(table), FROM_CLIENT);
@@ -44,11 +45,14 @@ static __always_inline int connect_client(SHOAL_CONTEXT *context, struct scratch
 
 		if (!destination)
 			return drop(NO_SERVICE, SHOAL_INTERNAL);
-		if (passed(READ_ONCE(c->expires), now) ||
+		int ends = must_be_reset(destination, packet);
+
+		opening->is_moved = ends && destination->flags & SHOAL_MOVE;
+		if (opening->is_moved || passed(READ_ONCE(c->expires), now) ||
 		    (packet->opens && should_reopen(word, destination))) {
 			kill_connection(c, word, now);
 			c = NULL;
-		} else if (must_be_reset(destination, packet)) {
+		} else if (ends) {
 			return end_connection(c, word, destination, packet->protocol, now, table);
 		}
 	}

@@ -16,6 +16,7 @@ struct opening {
 	__u32 mark;			/* firewall mark of the packet */
 	__u32 service;
 	__u32 destination;		/* the one that was chosen */
+	__u32 is_moved;			/* it had another, and goes on with what comes next */
 };
 
 struct scratch {

@@ -9,7 +9,7 @@ from packet_table.sctp import HEADER, PORT, established, request, serving
 from shoal.dataplane.base import Drop, PutService
 from shoal.dataplane.ebpf.libbpf import run_packet
 from shoal.dataplane.packet import Packet
-from shoal.model import ForwardingMethod
+from shoal.model import ForwardingMethod, Leaving
 from shoal.model.sctp_states import SctpChunk
 from support.namespaces import inside
 from support.packet_bench import ANSWER, SEND, XDP_PASS, XDP_REDIRECT, PacketBench
@@ -21,7 +21,7 @@ REFLECTED = 1  # the flag T
 def cut(bench: PacketBench, net: Net, method: ForwardingMethod = NAT) -> None:
     """Set an association up, and remove its real server."""
     service, *history = established(net, method)
-    (service,) = serving(net, method, cut_removed=True)
+    (service,) = serving(net, method, on_removal=Leaving.RESET)
     bench.dataplane.apply([PutService(service=service)])
     for each in history:
         assert bench.send(each.frame)[0] == SEND  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ import pytest
 
 from shoal.dataplane.base import Destination, Drop, PutService, Service
 from shoal.dataplane.packet import Packet, TcpFlags
-from shoal.model import ForwardingMethod, Listener, Protocol
+from shoal.model import ForwardingMethod, Leaving, Listener, Protocol
 from support.packet_bench import ANSWER, SEND, PacketBench
 from support.packets import (
     DESTINATION_MAC,
@@ -53,7 +53,7 @@ def cut_connection(bench: PacketBench, family: int, method: ForwardingMethod) ->
         scheduler="rr",
         method=method,
         destinations=(Destination(address=REALS[family], port=80, weight=1),),
-        cut_removed=True,
+        on_removal=Leaving.RESET,
     )
     bench.dataplane.apply([PutService(service=service)])
     assert bench.send(encode_packet(request(family, SYN)))[0] == SEND

@@ -15,7 +15,7 @@ from shoal.dataplane.base import Destination, PutService, Service
 from shoal.dataplane.ebpf.backend import EbpfDataplane, find_interfaces
 from shoal.dataplane.ebpf.links import Links
 from shoal.dataplane.packet import Packet, TcpFlags
-from shoal.model import ForwardingMethod, Hook, Listener, Protocol
+from shoal.model import ForwardingMethod, Hook, Leaving, Listener, Protocol
 from support.namespaces import (
     CLIENT,
     SERVERS,
@@ -143,7 +143,7 @@ def test_connections_reach_every_server_in_turn_and_see_the_virtual_address(site
 
 @pytest.mark.parametrize("content", [b"a line", b"x" * 300_000])
 def test_a_client_of_a_removed_real_server_is_reset_when_told_so(site: Site, content: bytes) -> None:
-    cutting = replace(WEB, cut_removed=True)
+    cutting = replace(WEB, on_removal=Leaving.RESET)
     site.dataplane.apply([PutService(service=cutting)])
     with listen(site, 8080) as listener, connect(site) as client:
         server, _ = listener.accept()

@@ -3,7 +3,7 @@
 import pytest
 
 from shoal import config
-from shoal.model import Persistence
+from shoal.model import Leaving, Persistence
 from support.configs import problems, swap
 
 STICKY = """
@@ -78,10 +78,10 @@ def test_a_lower_threshold_above_the_upper_one_is_refused(keys, problem, fix):
 
 def test_connections_are_kept_unless_the_file_says_otherwise():
     (kept,) = config.parse(STICKY, source="f").virtual_servers
-    assert (kept.cut_removed, kept.cut_down) == (False, False)
+    assert (kept.on_removal, kept.on_down) == (Leaving.KEEP, Leaving.KEEP)
     text = swap('name = "www"', 'name = "www"\non_removal = "reset"\non_down = "reset"', text=STICKY)
     (cut,) = config.parse(text, source="f").virtual_servers
-    assert (cut.cut_removed, cut.cut_down) == (True, True)
+    assert (cut.on_removal, cut.on_down) == (Leaving.RESET, Leaving.RESET)
 
 
 def test_persistence_that_is_no_table_is_one_error():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shoal.dataplane.base import DataplaneState, Destination, PutService, RemoveService, Service
 from shoal.dataplane.fake import FakeDataplane
 from shoal.dataplane.plan import plan
-from shoal.model import Encapsulation, ForwardingMethod, Listener, Persistence, Protocol
+from shoal.model import Encapsulation, ForwardingMethod, Leaving, Listener, Persistence, Protocol
 
 
 def listener(number: int) -> Listener:
@@ -241,7 +241,7 @@ def test_draining_and_cuts_are_told():
 
 
 def test_changes_of_what_becomes_of_connections_are_told():
-    assert changes(replace(WWW, cut_removed=True, cut_down=True), WWW) == (
+    assert changes(replace(WWW, on_removal=Leaving.RESET, on_down=Leaving.RESET), WWW) == (
         "connections of removed real servers kept -> reset",
         "connections of real servers that are down kept -> reset",
     )

@@ -32,6 +32,7 @@ from shoal.model import (
     ForwardingMethod,
     Hook,
     HttpProbe,
+    Leaving,
     Monitor,
     Path,
     Persistence,
@@ -176,8 +177,8 @@ def _virtual_server(table: VirtualServerTable) -> VirtualServer:
         encap_port=table.encap_port or GUE_PORT,
         mss_clamp=table.mss_clamp,
         persistence=_persistence(table),
-        cut_removed=table.on_removal == "reset",
-        cut_down=table.on_down == "reset",
+        on_removal=Leaving.KEEP if table.on_removal == "drain" else Leaving(table.on_removal),
+        on_down=Leaving(table.on_down),
         monitor=_monitor(table.monitor),
         real_servers=tuple(
             RealServer(

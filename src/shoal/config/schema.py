@@ -351,11 +351,14 @@ class VirtualServerTable(Table, kw_only=True):
         PersistenceTable | None, Meta(description="clients stay with their real server; default: they do not")
     ] = None
     on_removal: Annotated[
-        Literal["drain", "reset"],
-        Meta(description="connections of a removed real server go on, or end at the client's next packet"),
+        Literal["drain", "reset", "move"],
+        Meta(
+            description="connections of a removed real server go on, or end at the client's next packet, or are "
+            "scheduled anew at it"
+        ),
     ] = "drain"
     on_down: Annotated[
-        Literal["keep", "reset"],
+        Literal["keep", "reset", "move"],
         Meta(description="the same of a real server that is down; datagram flows always move"),
     ] = "keep"
     one_packet: Annotated[

@@ -19,6 +19,7 @@ from shoal.model import (
     ConnectionState,
     Encapsulation,
     ForwardingMethod,
+    Leaving,
     Listener,
     LocalPool,
     Persistence,
@@ -82,8 +83,8 @@ class Service:
 
     The order of ``listeners`` and of ``scheduler_flags`` means nothing. ``method`` is that of the destinations that
     have none of their own. Under ``dr`` and ``tunnel`` a destination's port is not used: the packet arrives as it was
-    sent. ``cut_removed``: connections of destinations that leave the service end at the next packet of the client: TCP
-    gets a reset, datagram flows are scheduled anew. ``cut_down``: so do those of destinations that are not available.
+    sent. ``on_removal`` says what becomes of connections of destinations that leave the service, at the next packet of
+    the client, and ``on_down`` of those of destinations that are not available.
     ``mss_clamp``: the largest TCP segment that a SYN may announce, in bytes; True: what the ways carry.
     ``marks`` are firewall marks that lead here, whatever the address. ``one_packet``: every datagram is scheduled
     by itself and no connection is kept. ``sloppy``: a TCP packet that is neither SYN nor RST may begin a connection.
@@ -97,8 +98,8 @@ class Service:
     scheduler_flags: tuple[str, ...] = ()
     mss_clamp: bool | int = False
     persistence: Persistence | None = None
-    cut_removed: bool = False
-    cut_down: bool = False
+    on_removal: Leaving = Leaving.KEEP
+    on_down: Leaving = Leaving.KEEP
     marks: tuple[int, ...] = ()
     one_packet: bool = False
     sloppy: bool = False

@@ -34,6 +34,7 @@ from shoal.dataplane.packet import PASS, Packet, TcpFlags, Verdict, drop, forwar
 from shoal.dataplane.tally import Tally
 from shoal.model import Connection, ConnectionState, ForwardingMethod, LocalPool, Protocol, Template
 from shoal.model.connection import Direction
+from shoal.model.sctp_states import SctpChunk
 from shoal.model.states import ACTIVE_STATES, HALF_OPEN_STATES, TIMEOUTS, next_state
 from shoal.schedulers import scheduler_class
 from shoal.schedulers.twos import chances
@@ -180,12 +181,12 @@ class FakeDataplane(Dataplane):
         name = entry.service if entry else listener.service.name if listener else ""
         if entry is None and not self._stateless.may_open(packet, listener, now=self._now):
             return PASS
-        if entry is not None and self._tally(entry.service, entry.destination).ends(packet):
-            self._step(entry, replace(packet, flags=TcpFlags.RST), direction=Direction.INPUT)
-            return self._drop(name, Drop.REMOVED)
+        ends = self._end(entry, packet) if entry else False
+        if isinstance(ends, Verdict):
+            return ends
         if packet.ttl <= 1 and not (entry and entry.method is ForwardingMethod.LOCAL):
             return self._drop(name, Drop.TTL_EXCEEDED)
-        if entry is None or self._must_be_scheduled_anew(packet, entry):
+        if entry is None or ends or self._must_be_scheduled_anew(packet, entry):
             scheduled = self._schedule(packet, listener, replacing=entry)
             if isinstance(scheduled, Verdict):
                 return scheduled
@@ -201,6 +202,20 @@ class FakeDataplane(Dataplane):
             return PASS if is_local else forward(self._ways.onward(packet, key, entry.method))
         self._step(entry, packet, direction=Direction.INPUT)
         return forward(towards_server(packet, entry))
+
+    def _end(self, entry: Entry, packet: Packet) -> Verdict | bool:
+        """What becomes of a packet whose connection is ended; True when it goes on with another real server."""
+        tally = self._tally(entry.service, entry.destination)
+        if not tally.ends(packet):
+            return False
+        if not tally.moves:
+            last = replace(packet, flags=TcpFlags.RST, chunk=SctpChunk.ABORT)
+            self._step(entry, last, direction=Direction.INPUT)
+            return self._drop(entry.service, Drop.REMOVED)
+        if self._service_at(packet) is None:
+            self._table.forget(entry)
+            return PASS
+        return True
 
     def _to_client(self, packet: Packet, entry: Entry) -> Verdict:
         """A reply of a real server."""

@@ -139,8 +139,8 @@ def changes(new: Service, old: Service | None) -> tuple[str, ...]:
         ("scheduler", new.scheduler, old.scheduler),
         ("scheduler flags", _shown_flags(new), _shown_flags(old)),
         ("method", str(new.method), str(old.method)),
-        ("connections of removed real servers", _shown_cut(new.cut_removed), _shown_cut(old.cut_removed)),
-        ("connections of real servers that are down", _shown_cut(new.cut_down), _shown_cut(old.cut_down)),
+        ("connections of removed real servers", str(new.on_removal), str(old.on_removal)),
+        ("connections of real servers that are down", str(new.on_down), str(old.on_down)),
         ("MSS clamp", _shown_clamp(new.mss_clamp), _shown_clamp(old.mss_clamp)),
         ("persistence", _shown_persistence(new.persistence), _shown_persistence(old.persistence)),
     )
@@ -150,10 +150,6 @@ def changes(new: Service, old: Service | None) -> tuple[str, ...]:
 
 def _shown_flags(service: Service) -> str:
     return " ".join(sorted(service.scheduler_flags)) or "none"
-
-
-def _shown_cut(is_cut: bool) -> str:
-    return "reset" if is_cut else "kept"
 
 
 def _shown_clamp(clamp: bool | int) -> str:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from shoal.dataplane.base import Destination, DestinationCounters, Service
-from shoal.dataplane.packet import Packet, TcpFlags
-from shoal.model import ForwardingMethod, Persistence
+from shoal.dataplane.packet import Packet
+from shoal.model import ForwardingMethod, Leaving, Persistence
+from shoal.model.sctp_states import SctpEvent
+from shoal.model.tcp_states import TcpEvent
 from shoal.schedulers import Load
 
 
@@ -24,6 +26,7 @@ class Tally:
     method: ForwardingMethod | None = None
     is_listed: bool = False
     is_cut: bool = False
+    moves: bool = False
 
     def add(self, length: int, *, inwards: bool) -> None:
         """Count a packet of so many bytes, towards the real server or from it."""
@@ -63,7 +66,9 @@ class Tally:
         """Count for this destination, as it is configured now; other thresholds hold at once."""
         before, self.destination, self.is_listed = self.destination, destination, True
         self.method = service.method_of(destination)
-        self.is_cut = destination.cut or (service.cut_down and not destination.available)
+        self.is_cut, self.moves = destination.cut, False
+        if not self.is_cut and not destination.available:
+            self._leave(service.on_down)
         thresholds = destination.upper_threshold, destination.lower_threshold
         if before is None or thresholds != (before.upper_threshold, before.lower_threshold):
             self.overloaded = 0 < thresholds[0] <= self.active + self.inactive
@@ -71,15 +76,20 @@ class Tally:
     def remove(self, service: Service) -> None:
         """Its destination leaves the service."""
         if self.is_listed:
-            self.is_listed, self.is_cut = False, service.cut_removed
+            self.is_listed = False
+            self._leave(service.on_removal)
+
+    def _leave(self, how: Leaving) -> None:
+        self.is_cut, self.moves = how is not Leaving.KEEP, how is Leaving.MOVE
 
     def emptied(self) -> "Tally":
         """For connections that outlive their service: nothing counted but them."""
-        return Tally(active=self.active, inactive=self.inactive, is_cut=self.is_cut)
+        return Tally(active=self.active, inactive=self.inactive, is_cut=self.is_cut, moves=self.moves)
 
     def ends(self, packet: Packet) -> bool:
         """Whether a client's packet ends its connection. One that could open another does that; a reset goes on."""
-        return self.is_cut and not packet.opens and not packet.flags & TcpFlags.RST
+        is_reset = packet.event in (TcpEvent.RST, SctpEvent.ABORT)
+        return self.is_cut and not packet.opens and not is_reset
 
     def begin(self) -> None:
         """A connection has begun, and is in the counts (ip_vs_bind_dest(), ip_vs_conn.c)."""

@@ -16,6 +16,19 @@ class Protocol(StrEnum):
     SCTP = "sctp"
 
 
+class Leaving(StrEnum):
+    """What becomes of the connections of a real server that is removed, or down.
+
+    ``KEEP``: they go on until they end. ``RESET``: they end at the client's next packet, TCP by a reset and SCTP by an
+    ABORT; datagram flows are scheduled anew. ``MOVE``: all are scheduled anew at that packet, and the real server that
+    gets it makes of it what it can; for such as share what they know of connections.
+    """
+
+    KEEP = "keep"
+    RESET = "reset"
+    MOVE = "move"
+
+
 class ForwardingMethod(StrEnum):
     """How a packet reaches its real server.
 
@@ -161,7 +174,7 @@ class VirtualServer:
     their own; the last two count under method tunnel. ``marks`` are firewall marks that it listens to beside its
     listeners. ``one_packet``: every datagram is scheduled by itself. ``sloppy``: a TCP packet from amid a connection
     may begin one.
-    ``cut_removed``, ``cut_down``: connections of real servers that are removed, or down, are ended rather than kept.
+    ``on_removal``, ``on_down``: what becomes of connections of real servers that are removed, or down.
     ``mss_clamp``: the largest TCP segment that a SYN may announce, in bytes; True: what the ways carry, False: any.
     """
 
@@ -176,8 +189,8 @@ class VirtualServer:
     encap_port: int = GUE_PORT
     mss_clamp: bool | int = False
     persistence: Persistence | None = None
-    cut_removed: bool = False
-    cut_down: bool = False
+    on_removal: Leaving = Leaving.KEEP
+    on_down: Leaving = Leaving.KEEP
     marks: tuple[int, ...] = ()
     one_packet: bool = False
     sloppy: bool = False

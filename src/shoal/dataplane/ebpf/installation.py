@@ -22,7 +22,7 @@ from shoal.dataplane.ebpf.addresses import (
     packed,
 )
 from shoal.dataplane.ebpf.configurations import Configurations
-from shoal.dataplane.ebpf.cutting import CUT, CUT_REMOVED, destination_bits
+from shoal.dataplane.ebpf.cutting import ENDING, destination_bits, ending_when_removed
 from shoal.dataplane.ebpf.listening import Claim, Listening, listeners_in, marks_in, show_claim
 from shoal.dataplane.ebpf.numbers import Numbers
 from shoal.dataplane.ebpf.objects import Loaded
@@ -173,7 +173,7 @@ class Installation:
         )
         for entry, (method, flags) in changed:
             entry.method = method
-            entry.flags |= flags & ~CUT
+            entry.flags |= flags & ~ENDING
         for key, each in zip(keys, service.destinations, strict=True):
             self.thresholds.install(known[key], each)
         previous = self.services[number].config
@@ -239,7 +239,7 @@ class Installation:
 
     def _retire_all_but(self, service: int, keep: set[int]) -> None:
         config = self._configs[self.services[service].config]
-        bits, cut = bits_when_removed(config), CUT if config.flags & CUT_REMOVED else 0
+        bits, cut = bits_when_removed(config), ending_when_removed(config.flags)
         for key, number in self._numbers.get(service, {}).items():
             if number not in keep and number not in self._retired:
                 entry = self.destinations[number]

@@ -10,7 +10,7 @@ from shoal.dataplane.base import Destination, Service
 from shoal.dataplane.ebpf.abi import DESTINATION_FLAGS, METHODS
 from shoal.dataplane.ebpf.access import NO_LISTS, AccessLists, Lists
 from shoal.dataplane.ebpf.addresses import address_of, port_of
-from shoal.dataplane.ebpf.cutting import CUT_DOWN, CUT_REMOVED, CUT_WISHED, DRAINING
+from shoal.dataplane.ebpf.cutting import CUT_WISHED, DRAINING, read_on_down, read_on_removal
 from shoal.dataplane.ebpf.listening import Claim, Listening, listeners_in, marks_in
 from shoal.dataplane.ebpf.objects import Loaded
 from shoal.dataplane.ebpf.options import OPTION_FIELDS, read_options
@@ -210,8 +210,8 @@ def _service(
         scheduler_flags=flags_of(scheduler, bits),
         method=METHOD_OF[method],
         persistence=read_persistence(tuple(persistence)),
-        cut_removed=bool(bits & CUT_REMOVED),
-        cut_down=bool(bits & CUT_DOWN),
+        on_removal=read_on_removal(bits),
+        on_down=read_on_down(bits),
         mss_clamp={0: False, 1: True}.get(mss_clamp, mss_clamp),
         destinations=destinations,
     )
