@@ -242,6 +242,6 @@ def test_draining_and_cuts_are_told():
 
 def test_changes_of_what_becomes_of_connections_are_told():
     assert changes(replace(WWW, on_removal=Leaving.RESET, on_down=Leaving.RESET), WWW) == (
-        "connections of removed real servers kept -> reset",
-        "connections of real servers that are down kept -> reset",
+        "connections of removed real servers keep -> reset",
+        "connections of real servers that are down keep -> reset",
     )
