@@ -17,6 +17,8 @@ _CONTRACT = (
     "test_connections.py::test_the_time_left_is_told",
     "test_fragments.py::test_a_datagram_in_fragments_opens_a_connection_and_arrives_whole",
     "test_fragments.py::test_a_fragment_before_its_first_waits",
+    "test_sctp.py::test_an_association_is_shut_down",
+    "test_sctp.py::test_an_error_about_an_association_finds_it",
     "test_related_errors.py::test_an_error_about_a_reply_reaches_the_real_server_as_if_about_its_own_packet",
     "test_fullnat_uncommon.py::test_an_error_about_what_the_router_itself_has_sent_is_the_hosts",
     "test_removal.py::test_a_tcp_connection_of_a_removed_real_server_is_reset_when_told_so",
@@ -29,6 +31,9 @@ _CONTRACT = (
 _SOCKETS = (
     "test_dataplane_sockets.py::test_connections_reach_every_server_in_turn_and_see_the_virtual_address",
     "test_dataplane_sockets.py::test_a_running_transfer_does_not_notice_that_the_control_plane_is_replaced[clsact]",
+    "test_realserver_tunnels.py::test_a_server_gets_the_clients_datagram_and_answers_the_client[ipip-4-4]",
+    "test_realserver_tunnels.py::test_a_server_gets_the_clients_datagram_and_answers_the_client[gre-6-6]",
+    "test_realserver_tunnels.py::test_devices_of_the_kernel_are_made_kept_and_taken_away_and_no_others",
 )
 CHOSEN = (
     "tests/guest/in_the_guest.py::test_the_kernel_is_that_of_debian_12",
