@@ -6,31 +6,20 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from shoal.dataplane.base import Destination, PutService, Service
-from shoal.dataplane.ebpf.backend import EbpfDataplane, find_interfaces
-from shoal.dataplane.ebpf.links import Links
+from shoal.dataplane.ebpf.backend import find_interfaces
 from shoal.dataplane.packet import Packet, TcpFlags
-from shoal.model import ForwardingMethod, Hook, Leaving, Listener, Protocol
-from support.namespaces import (
-    CLIENT,
-    SERVERS,
-    VIP,
-    Wires,
-    bpffs,
-    counter,
-    inside,
-    run,
-    wires,
-)
+from shoal.model import ForwardingMethod, Leaving, Listener, Protocol
+from support.namespaces import CLIENT, SERVERS, VIP, counter, inside, run
 from support.packets import encode_packet
+from support.sites import DEADLINE, WAYS, Site, listen, open_in, site_by
 
 BULK = 20_000_000
-DEADLINE = 10.0
 
 
 def service(name: str, protocol: Protocol, *, port: int, real_port: int) -> Service:
@@ -48,56 +37,12 @@ WEB = service("web", Protocol.TCP, port=80, real_port=8080)
 NAMES = service("names", Protocol.UDP, port=53, real_port=53)
 
 
-@dataclass
-class Site:
-    """A router with its dataplane, and the namespaces around it."""
-
-    wires: Wires
-    dataplane: EbpfDataplane
-    pins: Path
-    hook: Hook
-
-    def reopen(self) -> None:
-        """What a restarted lvsd does: let go, load again, take over."""
-        self.dataplane.close()
-        self.dataplane = open_in(self.wires.router, self.pins, self.hook)
-
-
-def open_in(router: str, pins: Path, hook: Hook) -> EbpfDataplane:
-    """Load the dataplane and attach it to both interfaces of the router."""
-    with inside(router):
-        dataplane = EbpfDataplane.open(pins, max_connections=4096)
-        dataplane.attach(find_interfaces(["eth0", "eth1"]), hook)
-    return dataplane
-
-
-@pytest.fixture(params=["tcx", "clsact", "xdp"])
-def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+@pytest.fixture(params=WAYS)
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """One site for each way of attaching."""
-    if request.param == "clsact":
-        original = Links.__init__
-        monkeypatch.setattr(Links, "__init__", lambda self, *given: original(self, *given, use_tcx=False))
-    hook = Hook.XDP if request.param == "xdp" else Hook.AUTO
-    with wires("sd") as names, bpffs(tmp_path) as folder:
-        if request.param == "xdp":  # frames redirected to a veth need its peer's NAPI
-            for name in (names.client, names.server):
-                run(f"ip netns exec {name} ethtool -K eth0 gro on")
-        pins = folder / "pins"
-        built = Site(names, open_in(names.router, pins, hook), pins, hook)
-        try:
-            built.dataplane.apply([PutService(service=WEB), PutService(service=NAMES)])
-            yield built
-        finally:
-            with inside(names.router):
-                built.dataplane.remove()
-
-
-def listen(site: Site, port: int) -> socket.socket:
-    """A TCP listener on every address of the server namespace."""
-    with inside(site.wires.server):
-        sock = socket.create_server(("0.0.0.0", port), backlog=128)
-    sock.settimeout(DEADLINE)
-    return sock
+    with site_by(request.param, tmp_path) as built:
+        built.dataplane.apply([PutService(service=WEB), PutService(service=NAMES)])
+        yield built
 
 
 def connect(site: Site) -> socket.socket:
