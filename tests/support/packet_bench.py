@@ -32,6 +32,35 @@ _VERDICTS = {
 }
 _numbers = itertools.count()
 MAX_TEMPLATES = 64
+ARRAYS = (
+    "destinations",
+    "loads",
+    "encapsulations",
+    "thresholds",
+    "services",
+    "service_loads",
+    "overloads",
+    "service_configs",
+    "local_pools",
+    "filter",
+    "ownership",
+    "held_fragments",
+)
+HASHES = (
+    "listeners",
+    "reverses",
+    "localities",
+    "replica_sets",
+    "templates",
+    "fragments",
+    "held_chains",
+    "local_ports",
+    "listener_ranges",
+    "marks",
+    "access",
+    "source_arrivals",
+)
+"""Maps that a reset empties, beside the connection tables."""
 ETH_P_ALL = 3
 TICK_SHIFT = LIMITS["SHOAL_TICK_SHIFT"]
 NEIGHBOUR_MAC = "02:00:00:00:0f:fe"
@@ -159,6 +188,9 @@ class PacketBench:
         for key, value in list(templates.items()):
             value.expires = value.expires - ticks & 0xFFFFFFFF
             templates.put(key, value)
+        for destination in self.dataplane._loaded.table("destinations"):
+            if destination.drain_until:
+                destination.drain_until = destination.drain_until - ticks & 0xFFFFFFFF
         self._age_held(ticks)
         told = self.dataplane._loaded.dictionary("fragments")
         for key, ports in list(told.items()):
@@ -188,35 +220,9 @@ class PacketBench:
         loaded = self.dataplane._loaded
         for table in self.connection_tables():
             table.clear()
-        for name in (
-            "destinations",
-            "loads",
-            "encapsulations",
-            "thresholds",
-            "services",
-            "service_loads",
-            "overloads",
-            "service_configs",
-            "local_pools",
-            "filter",
-            "ownership",
-            "held_fragments",
-        ):
+        for name in ARRAYS:
             loaded.table(name).clear()
-        for name in (
-            "listeners",
-            "reverses",
-            "localities",
-            "replica_sets",
-            "templates",
-            "fragments",
-            "held_chains",
-            "local_ports",
-            "listener_ranges",
-            "marks",
-            "access",
-            "source_arrivals",
-        ):
+        for name in HASHES:
             dictionary = loaded.dictionary(name)
             for key, _ in list(dictionary.items()):
                 dictionary.delete(key)

@@ -63,22 +63,17 @@ def test_the_command_line_is_that_of_the_supervisor() -> None:
     assert options.places.arguments() == ["--run-dir", "/r", "--state-dir", "/s", "--bpf-dir", "/b"]
 
 
+UNKNOWN = PeerView(
+    name="lb2", state="unknown", priority=0, epoch=0, paths_heard=(), config_serial=0, config_digest=""
+)
+
+
 def test_the_role_report_says_what_is_known_of_every_peer() -> None:
     election = Election(topology_of(CLUSTER, "lb1").settings)
     links = (("public", True), ("private", False))
     election.handle(events.Start(holding=False, links=links, dataplane_ready=True), now=1.0)
     silent = role_report(election, since=5.0, addresses=(), rejected={})
-    assert silent.peers == (
-        PeerView(
-            name="lb2",
-            state="unknown",
-            priority=0,
-            epoch=0,
-            paths_heard=(),
-            config_serial=0,
-            config_digest="",
-        ),
-    )
+    assert silent.peers == (UNKNOWN,)
     said = Report(
         state=RouterState.BACKUP,
         flags=Flag(0),

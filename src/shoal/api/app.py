@@ -103,6 +103,13 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def create_app(lvsd: View) -> Starlette:
     """The API over one ``lvsd``."""
+    routes = [Route(f"/v1/{name}", endpoint, methods=["GET"]) for name, endpoint in _reads(lvsd).items()]
+    routes += [Route(f"/v1/{name}", endpoint, methods=["POST"]) for name, endpoint in _orders(lvsd).items()]
+    return Starlette(routes=routes, exception_handlers={ShoalError: _refused, HTTPException: _not_served})
+
+
+def _reads(lvsd: View) -> dict[str, Endpoint]:
+    """What can be asked."""
 
     async def status(request: Request) -> Response:
         _query(request, Nothing)
@@ -124,6 +131,12 @@ def create_app(lvsd: View) -> Starlette:
         query = _query(request, EventsQuery)
         return _json(await lvsd.events(after=query.after, limit=query.limit, wait=query.wait))
 
+    return {each.__name__: each for each in (status, servers, connections, templates, events)}
+
+
+def _orders(lvsd: View) -> dict[str, Endpoint]:
+    """What can be told to be done."""
+
     async def failover(request: Request) -> Response:
         _query(request, Nothing)
         body = await _body(request, FailoverBody)
@@ -142,18 +155,7 @@ def create_app(lvsd: View) -> Starlette:
         await _body(request, Nothing)
         return _json(await lvsd.reload())
 
-    reads = {
-        "status": status,
-        "servers": servers,
-        "connections": connections,
-        "templates": templates,
-        "events": events,
-    }
-    routes = [Route(f"/v1/{name}", endpoint, methods=["GET"]) for name, endpoint in reads.items()]
-    routes += [
-        Route(f"/v1/{call.__name__}", call, methods=["POST"]) for call in (failover, drain, undrain, reload)
-    ]
-    return Starlette(routes=routes, exception_handlers={ShoalError: _refused, HTTPException: _not_served})
+    return {each.__name__: each for each in (failover, drain, undrain, reload)}
 
 
 def _json(answer: msgspec.Struct, *, status_code: int = 200) -> Response:

@@ -17,10 +17,10 @@ from shoal.config.schema import (
     MonitorTable,
     ProgramMonitorTable,
     SendExpectMonitorTable,
-    TimeoutsTable,
     VirtualServerTable,
 )
 from shoal.config.server_rules import real_servers
+from shoal.config.timeout_tables import TimeoutsTable
 from shoal.model import (
     GUE_PORT,
     AddressGroup,

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from shoal.config import notation
 from shoal.config.findings import Findings
-from shoal.config.schema import Document, RealServerTable, RouterTable, TablePath, VirtualServerTable
+from shoal.config.schema import Document, RealServerTable, RouterTable, VirtualServerTable
+from shoal.config.tables import TablePath
 from shoal.errors import ConfigError
 from shoal.model import Address, local_addresses
 

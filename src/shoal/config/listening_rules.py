@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from shoal.config import notation
 from shoal.config.findings import Findings
-from shoal.config.schema import Document, ProgramMonitorTable, RealServerTable, TablePath, VirtualServerTable
+from shoal.config.schema import Document, ProgramMonitorTable, RealServerTable, VirtualServerTable
+from shoal.config.tables import TablePath
 from shoal.model import Listener, Protocol
 
 MAX_RANGES = 2048

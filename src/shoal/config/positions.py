@@ -8,7 +8,7 @@ import bisect
 import re
 import tomllib
 
-from shoal.config.schema import TablePath
+from shoal.config.tables import TablePath
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")

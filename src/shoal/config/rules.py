@@ -9,9 +9,10 @@ from shoal.config import notation
 from shoal.config.findings import Findings
 from shoal.config.fullnat_rules import check_fullnat
 from shoal.config.local_rules import check_local
-from shoal.config.schema import ClusterTable, Document, PathTable, RouterTable, TablePath
+from shoal.config.schema import ClusterTable, Document, PathTable, RouterTable
 from shoal.config.server_rules import check_virtual_servers
 from shoal.config.shape import home_of, likely
+from shoal.config.tables import TablePath
 from shoal.config.tunnel_rules import check_masquerading, check_mss_clamp, check_tunnels
 from shoal.model import Address, Network
 

@@ -6,28 +6,12 @@ values are written is in ``notation.py``, and what several keys must keep togeth
 
 from typing import Annotated, ClassVar, Literal
 
-import msgspec
 from msgspec import Meta, field
 
+from shoal.config.tables import Table
+from shoal.config.timeout_tables import TimeoutsTable
+
 Address = Annotated[str, Meta(description="IPv4 or IPv6 address", examples=["192.0.2.10", "2001:db8::10"])]
-
-TablePath = tuple[str | int, ...]
-
-
-class Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
-    """A TOML table. ``further_keys`` names the field that takes keys that the operator names."""
-
-    further_keys: ClassVar[str] = ""
-
-    @property
-    def at(self) -> TablePath:
-        """Where the table stands in the file, for error messages; empty when it was left out."""
-        found: TablePath = self.__dict__.get("at", ())
-        return found
-
-    def placed(self, at: TablePath) -> None:
-        """Remember where the table stands."""
-        self.__dict__["at"] = at
 
 
 class ClusterTable(Table, kw_only=True):
@@ -123,51 +107,6 @@ class DataplaneTable(Table, kw_only=True):
     max_access_entries: Annotated[
         int, Meta(ge=1, le=1_048_576, description="room in the dataplane for entries of allow and deny")
     ] = 16_384
-
-
-Timeout = Annotated[int, Meta(ge=1, le=31 * 86_400, description="seconds without a packet")]
-
-
-class TcpTimeoutsTable(Table, kw_only=True):
-    """``[timeouts.tcp]``: how long a TCP connection is kept in each state, as the router sees it."""
-
-    none: Timeout = 2
-    established: Timeout = 900
-    syn_sent: Timeout = 120
-    syn_recv: Timeout = 60
-    fin_wait: Timeout = 120
-    time_wait: Timeout = 120
-    close: Timeout = 10
-    close_wait: Timeout = 60
-    last_ack: Timeout = 30
-    listen: Timeout = 120
-    synack: Timeout = 120
-
-
-class SctpTimeoutsTable(Table, kw_only=True):
-    """``[timeouts.sctp]``: how long an SCTP association is kept in each state, as the router sees it."""
-
-    init1: Timeout = 4
-    init: Timeout = 61
-    cookie_sent: Timeout = 61
-    cookie_replied: Timeout = 61
-    cookie_wait: Timeout = 61
-    cookie: Timeout = 61
-    cookie_echoed: Timeout = 61
-    established: Timeout = 900
-    shutdown_sent: Timeout = 61
-    shutdown_received: Timeout = 61
-    shutdown_ack_sent: Timeout = 61
-    rejected: Timeout = 4
-    closed: Timeout = 61
-
-
-class TimeoutsTable(Table, kw_only=True):
-    """``[timeouts]``: how long a connection without packets is kept. The defaults are those of IPVS."""
-
-    tcp: TcpTimeoutsTable = field(default_factory=TcpTimeoutsTable)
-    udp: Timeout = 300
-    sctp: SctpTimeoutsTable = field(default_factory=SctpTimeoutsTable)
 
 
 class MonitorTable(Table, kw_only=True):

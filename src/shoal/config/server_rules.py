@@ -15,9 +15,9 @@ from shoal.config.schema import (
     ProgramMonitorTable,
     RealServerTable,
     SendExpectMonitorTable,
-    TablePath,
     VirtualServerTable,
 )
+from shoal.config.tables import TablePath
 from shoal.errors import ConfigError
 from shoal.model import Address, Listener, endpoint
 
@@ -74,13 +74,8 @@ def check_virtual_servers(
     listening.check_ranges(document, findings)
     check_admissions(document, findings)
     _check_room(document, findings)
-    names: dict[str, TablePath] = {}
+    _check_names(document, findings)
     for server in document.virtual_servers:
-        at = (*server.at, "name")
-        findings.read(at, notation.name, of=server.name)
-        if names.setdefault(server.name, at) != at:
-            problem = f"a second virtual server is called {server.name}"
-            findings.report(at, problem=problem, fix="Give each its own name.")
         _check_scheduler_flags(server, findings)
         _check_real_servers(server, findings, virtual=virtual)
         listening.check_mapping(server, findings, real_servers=real_servers(server))
@@ -107,6 +102,16 @@ def _check_room(document: Document, findings: Findings) -> None:
         if count > limit:
             problem = f"{count} {noun} servers are more than {limit}"
             findings.report(("dataplane", key), problem=problem, fix=f"Set {key} = {count} or more.")
+
+
+def _check_names(document: Document, findings: Findings) -> None:
+    names: dict[str, TablePath] = {}
+    for server in document.virtual_servers:
+        at = (*server.at, "name")
+        findings.read(at, notation.name, of=server.name)
+        if names.setdefault(server.name, at) != at:
+            problem = f"a second virtual server is called {server.name}"
+            findings.report(at, problem=problem, fix="Give each its own name.")
 
 
 def _check_listeners(

@@ -15,7 +15,8 @@ from msgspec import inspect
 
 from shoal.config.findings import Findings
 from shoal.config.notation import shown
-from shoal.config.schema import Document, Table, TablePath
+from shoal.config.schema import Document
+from shoal.config.tables import Table, TablePath
 
 _KINDS: tuple[tuple[type, str], ...] = (
     (bool, "true or false"),

@@ -1,7 +1,8 @@
 """What the keys of tunnels and of masquerading must keep together. Pure."""
 
 from shoal.config.findings import Findings
-from shoal.config.schema import Document, RealServerTable, TablePath, VirtualServerTable
+from shoal.config.schema import Document, RealServerTable, VirtualServerTable
+from shoal.config.tables import TablePath
 
 
 def check_tunnels(document: Document, findings: Findings) -> None:
