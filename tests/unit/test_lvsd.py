@@ -3,118 +3,15 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from shoal.errors import ConfigError, ConfigErrors, KernelError, NotFoundError, UnavailableError
-from shoal.ipc.messages import (
-    FailoverReply,
-    FailoverRequest,
-    HealthReport,
-    Hello,
-    Message,
-    Record,
-    RoleReport,
-    TargetHealth,
-)
-from shoal.lvsd.opening import Settings
+from shoal.errors import ConfigError, ConfigErrors, KernelError
 from shoal.lvsd.orders import DrainOrder, UndrainOrder
-from shoal.lvsd.shell import Lvsd
-from shoal.model import Cluster
-from shoal.system.channel import Channel
-from shoal.system.places import Places
-from support.clusters import ONE_ROUTER, TWO_ROUTERS
+from support.clusters import ONE_ROUTER
+from support.lvsd_bench import Bench, has_journalled, report, running, until
 from support.memory_dataplane import MemoryDataplane
-
-DEADLINE = 5.0
-
-
-class Bench:
-    """An lvsd that runs, and what is around it."""
-
-    def __init__(self, folder: Path, text: str = ONE_ROUTER) -> None:
-        self.places = Places(run=folder / "run", state=folder / "state", pins=folder / "pins")
-        self.file = folder / "shoal.toml"
-        self.file.write_text(text)
-        self.dataplane = MemoryDataplane()
-        self.opened: list[Cluster] = []
-        settings = Settings(config=self.file, source=self.file, router="this", places=self.places)
-        self.lvsd = Lvsd(settings, open_dataplane=self.open)
-
-    def open(self, cluster: Cluster, _router: str, _places: Places) -> MemoryDataplane:
-        """As the backend does."""
-        self.opened.append(cluster)
-        return self.dataplane
-
-    def sibling(self, child: str) -> Channel:
-        """A connected sibling that has said who it is."""
-        channel = Channel.connect(self.places.ipc_socket)
-        assert channel is not None
-        channel.send(Hello(child=child, pid=1))  # type: ignore[arg-type]
-        return channel
-
-    async def events(self) -> list[str]:
-        """The names of the journal's entries."""
-        return [entry.event for entry in (await self.lvsd.events(after=None, limit=1000, wait=0)).events]
-
-    def available(self) -> list[bool]:
-        """Which real servers of www the dataplane gives connections to."""
-        www = self.dataplane.services.get("www")
-        return [] if www is None else [each.available for each in www.destinations]
-
-
-@asynccontextmanager
-async def running(bench: Bench) -> AsyncIterator[Bench]:
-    await bench.lvsd.start()
-    task = asyncio.create_task(bench.lvsd.run(), name="lvsd")
-    try:
-        yield bench
-    finally:
-        bench.lvsd.stop()
-        await task
-
-
-async def until(holds: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait for it, a while at most."""
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            held = holds()
-            if held if isinstance(held, bool) else await held:
-                return
-            await asyncio.sleep(0.001)
-
-
-def report(**healths: str) -> HealthReport:
-    """Health of 10.0.1.21 (``first``) and 10.0.1.22 (``second``)."""
-    endpoints = {"first": "10.0.1.21:80", "second": "10.0.1.22:80"}
-    return HealthReport(
-        config_digest="",
-        targets=tuple(
-            TargetHealth(
-                virtual_server="www",
-                real_server=endpoints[name],
-                health=health,  # type: ignore[arg-type]
-                reason="",
-                since=1.0,
-            )
-            for name, health in healths.items()
-        ),
-    )
-
-
-async def heard(channel: Channel, kind: type[Message]) -> Message:
-    """The first message of a kind."""
-    found: list[Message] = []
-
-    def look() -> bool:
-        found.extend(each for each in channel.receive() or () if isinstance(each, kind))
-        return bool(found)
-
-    await until(look)
-    return found[0]
 
 
 def test_services_are_installed_at_once_and_wait_for_health(tmp_path: Path) -> None:
@@ -184,7 +81,7 @@ def test_what_a_predecessor_installed_goes_on_until_health_is_known(tmp_path: Pa
         second.dataplane = first.dataplane
         second.dataplane.calls.clear()
         async with running(second):
-            await until(lambda: _has(second, "lvsd.started"))
+            await until(lambda: has_journalled(second, "lvsd.started"))
             assert "dataplane.adopted" in await second.events()
             assert second.available() == [True, False]
             assert "PutService www" not in second.dataplane.calls
@@ -192,15 +89,11 @@ def test_what_a_predecessor_installed_goes_on_until_health_is_known(tmp_path: Pa
     asyncio.run(story())
 
 
-async def _has(bench: Bench, event: str) -> bool:
-    return event in await bench.events()
-
-
 def test_the_journal_goes_on_where_the_last_one_stopped_and_is_on_disk(tmp_path: Path) -> None:
     async def story() -> None:
         for _ in range(2):
             async with running(Bench(tmp_path)) as bench:
-                await until(lambda bench=bench: _has(bench, "service.put"))  # type: ignore[misc]
+                await until(lambda bench=bench: has_journalled(bench, "service.put"))  # type: ignore[misc]
         lines = [json.loads(line) for line in bench.places.journal.read_bytes().splitlines()]
         assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
         assert [line["event"] for line in lines].count("lvsd.started") == 2
@@ -331,131 +224,5 @@ def test_someone_else_s_change_is_put_right_at_the_next_look(tmp_path: Path) -> 
             nanny.send(report(first="up", second="up"))
             await until(lambda: bench.available() == [True, True])
             nanny.close()
-
-    asyncio.run(story())
-
-
-def test_role_and_children_are_shown_as_they_come_and_go(tmp_path: Path) -> None:
-    role = RoleReport(
-        router="this",
-        state="active",
-        epoch=1,
-        since=5.0,
-        links={"public": True},
-        addresses=("192.0.2.10/32",),
-        peers=(),
-        rejected={},
-    )
-
-    async def story() -> None:
-        async with running(Bench(tmp_path)) as bench:
-            pulse = bench.sibling("pulse")
-            pulse.send(role)
-
-            async def shown(state: str, connected: bool) -> bool:
-                status = await bench.lvsd.status()
-                return (status.state, status.children["pulse"]) == (state, connected)
-
-            await until(lambda: shown("active", True))
-            pulse.close()
-            await until(lambda: shown("active", False))
-
-    asyncio.run(story())
-
-
-def test_garbage_from_a_sibling_only_disconnects_it(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with running(Bench(tmp_path)) as bench:
-            nanny = bench.sibling("nanny")
-            nanny._socket.send(b"\xc1 garbage")
-            await until(lambda: nanny.receive() is None)
-            nanny.close()
-            again = bench.sibling("nanny")
-            again.send(report(first="up", second="up"))
-            await until(lambda: bench.available() == [True, True])
-            again.close()
-
-    asyncio.run(story())
-
-
-def test_records_of_siblings_are_journalled_and_told_to_the_supervisor(tmp_path: Path) -> None:
-    died = Record(at=9.0, source="nanny", event="real_server.down", cause="refused")
-
-    async def story() -> None:
-        async with running(Bench(tmp_path)) as bench:
-            supervisor, nanny = bench.sibling("supervisor"), bench.sibling("nanny")
-            supervisor.send(Record(at=8.0, source="supervisor", event="child.started"))
-            await until(lambda: _has(bench, "child.started"))
-            nanny.send(died)
-            told: list[Message] = []
-            await until(lambda: told.extend(supervisor.receive() or ()) is None and died in told)
-            names = [each.event for each in told if isinstance(each, Record)]
-            assert names[0] == "config.loaded"
-            assert "lvsd.started" in names
-            assert "child.started" not in names
-            supervisor.close()
-            nanny.close()
-
-    asyncio.run(story())
-
-
-def test_a_reader_who_waits_gets_the_next_entry_when_it_comes(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with running(Bench(tmp_path)) as bench:
-            await until(lambda: _has(bench, "service.put"))
-            last = (await bench.lvsd.events(after=None, limit=1, wait=0)).next
-            waiting = asyncio.create_task(bench.lvsd.events(after=last, limit=10, wait=DEADLINE))
-            nanny = bench.sibling("nanny")
-            nanny.send(Record(at=9.0, source="nanny", event="real_server.up"))
-            news = await waiting
-            assert [(entry.seq, entry.event) for entry in news.events] == [(last + 1, "real_server.up")]
-            empty = await bench.lvsd.events(after=news.next, limit=10, wait=0.001)
-            assert (empty.events, empty.next) == ((), news.next)
-            nanny.close()
-
-    asyncio.run(story())
-
-
-def test_a_failover_is_what_pulse_answers(tmp_path: Path) -> None:
-    async def story() -> None:
-        bench = Bench(tmp_path, TWO_ROUTERS)
-        async with running(bench):
-            with pytest.raises(NotFoundError, match="there is no router 'lb9'"):
-                await bench.lvsd.failover(to="lb9")
-            with pytest.raises(UnavailableError, match="pulse is not connected"):
-                await bench.lvsd.failover(to="lb2")
-            pulse = bench.sibling("pulse")
-            await until(lambda: bench.lvsd._rendezvous.connected("pulse"))
-            for accepted in (True, False):
-                asking = asyncio.create_task(bench.lvsd.failover(to="lb2"))
-                request = await heard(pulse, FailoverRequest)
-                assert isinstance(request, FailoverRequest)
-                assert request.to == "lb2"
-                pulse.send(
-                    FailoverReply(id=request.id, accepted=accepted, problem="lb2 is silent", fix="wait")
-                )
-                if accepted:
-                    assert (await asking).accepted
-                else:
-                    with pytest.raises(UnavailableError, match="lb2 is silent"):
-                        await asking
-            pulse.close()
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize(("remove", "last_call"), [(True, "remove"), (False, "close")])
-def test_the_end_leaves_the_dataplane_forwarding_unless_it_is_to_go(
-    tmp_path: Path, remove: bool, last_call: str
-) -> None:
-    async def story() -> None:
-        bench = Bench(tmp_path)
-        await bench.lvsd.start()
-        task = asyncio.create_task(bench.lvsd.run(), name="lvsd")
-        await until(lambda: bench.available() == [False, False])
-        bench.lvsd.stop(remove=remove)
-        await task
-        assert bench.dataplane.calls == ["PutService www", last_call]
-        assert Channel.connect(bench.places.ipc_socket) is None
 
     asyncio.run(story())
