@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum shoal_limit {
-	SHOAL_ABI_VERSION = 4,
+	SHOAL_ABI_VERSION = 5,
 	SHOAL_BUCKET_SLOTS = 8,		/* connections in a bucket; 8 x 64 bytes never cross a page */
 	SHOAL_PROBE_BUCKETS = 5,	/* buckets that a connection may stand in */
 	SHOAL_MAX_PER_SERVICE = 1024,	/* destinations of one service */
@@ -274,7 +274,8 @@ struct destination {
 	__u16 hop_mtu;
 	__u8 method;			/* enum shoal_method of its new connections */
 	__u8 reserved[3];
-	__u32 reserved_too[2];
+	__u32 drain_until;		/* of a removed one: the tick from which on it is SHOAL_CUT; 0: none */
+	__u32 reserved_too;
 };
 
 /* The outer header of a destination under SHOAL_TUNNEL, by the same number; its own address is the outer destination. */
@@ -365,6 +366,8 @@ struct service_config {
 	__u32 source_count;		/* new connections of one source in source_period seconds; 0: any number */
 	__u32 source_period;
 	__u32 source_burst;		/* of them at once */
+	__u32 drain_timeout;		/* seconds that a removed destination keeps connections; 0: no limit */
+	__u32 reserved_too;
 };
 
 /* Live connections of a service, by its number. */

@@ -12,7 +12,7 @@ FIRST, SECOND = real(21), real(22)
 BOTH = (HTTP, DNS)
 
 
-def cutting(*destinations: Destination, **fields: bool) -> Service:
+def cutting(*destinations: Destination, **fields: Leaving | int) -> Service:
     return replace(service(*destinations, listeners=BOTH), **fields)
 
 
@@ -169,10 +169,76 @@ def test_a_cut_by_the_operator_resets_whatever_is_configured(lab: ContractLab):
     assert flow.send(ACK).reason is Drop.REMOVED
 
 
+def test_connections_of_a_removed_real_server_end_when_their_time_is_over(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND, drain_timeout=60))
+    flow, other = lab.flow(0), lab.flow(1)
+    assert flow.established() == FIRST.endpoint
+    assert other.established() == SECOND.endpoint
+    lab.put(cutting(SECOND, drain_timeout=60))
+    lab.advance(58)
+    lab.dataplane.sweep()
+    assert flow.reached(ACK) == FIRST.endpoint
+    lab.advance(3)
+    lab.dataplane.sweep()
+    assert flow.send(ACK).reason is Drop.REMOVED
+    assert other.reached(ACK) == SECOND.endpoint
+
+
+def test_a_real_server_that_comes_back_in_time_keeps_its_connections(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND, drain_timeout=60))
+    flow = lab.flow(0)
+    assert flow.established() == FIRST.endpoint
+    lab.put(cutting(SECOND, drain_timeout=60))
+    lab.put(cutting(FIRST, SECOND, drain_timeout=60))
+    lab.advance(61)
+    lab.dataplane.sweep()
+    assert flow.reached(ACK) == FIRST.endpoint
+
+
+def test_another_change_does_not_prolong_a_drain(lab: ContractLab):
+    lab.put(cutting(FIRST, SECOND, drain_timeout=60))
+    flow = lab.flow(0)
+    assert flow.established() == FIRST.endpoint
+    lab.put(cutting(SECOND, drain_timeout=60))
+    lab.advance(40)
+    lab.put(cutting(SECOND, drain_timeout=0))
+    lab.advance(21)
+    lab.dataplane.sweep()
+    assert flow.send(ACK).reason is Drop.REMOVED
+
+
+def test_the_connections_of_a_removed_service_end_when_their_time_is_over(lab: ContractLab):
+    lab.put(cutting(FIRST, drain_timeout=60))
+    flow = lab.flow(0)
+    assert flow.established() == FIRST.endpoint
+    lab.remove()
+    lab.advance(58)
+    lab.dataplane.sweep()
+    assert flow.reached(ACK) == FIRST.endpoint
+    lab.advance(3)
+    lab.dataplane.sweep()
+    assert flow.send(ACK).reason is Drop.REMOVED
+
+
+def test_connections_of_a_removed_service_are_reset_when_told_so_and_counted_to_none(lab: ContractLab):
+    lab.put(cutting(FIRST, on_removal=Leaving.RESET))
+    flow = lab.flow(0)
+    assert flow.established() == FIRST.endpoint
+    lab.remove()
+    for count in (1, 2):
+        assert flow.send(ACK).reason is Drop.REMOVED
+        assert lab.dataplane.counters().drops == {Drop.REMOVED: count}
+    lab.advance(11)
+    lab.dataplane.sweep()
+    assert lab.dataplane.counters().drops == {Drop.REMOVED: 2}
+    lab.put(service(FIRST))
+    assert lab.drops() == {}
+
+
 @pytest.mark.parametrize("removed", Leaving)
 @pytest.mark.parametrize("is_down", Leaving)
 def test_what_becomes_of_connections_is_read_back(lab: ContractLab, removed, is_down):
-    wanted = cutting(FIRST, on_removal=removed, on_down=is_down)
+    wanted = cutting(FIRST, on_removal=removed, on_down=is_down, drain_timeout=600)
     lab.put(wanted)
     assert set(lab.installed().services["www"].listeners) == set(BOTH)
     assert replace(lab.installed().services["www"], listeners=BOTH) == wanted

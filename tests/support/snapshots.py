@@ -132,7 +132,7 @@ class ShownLvsd:
     async def drain(self, order: DrainOrder) -> DrainView:
         """Said yes to."""
         self.asked.append(
-            f"drain {order.real_server} {order.state} deadline={order.deadline:g} cut={order.cut}"
+            f"drain {order.real_server} {order.state} deadline={order.deadline} cut={order.cut}"
         )
         return DrainView(virtual_server="www", real_server=order.real_server, state=order.state)
 

@@ -114,12 +114,16 @@ def test_a_drain_is_ordered_with_its_deadline(tmp_path: Path, lvsd: ShownLvsd) -
     assert lines(told) == ["10.0.1.21:80 of www drains; `shoal servers` shows what is left"]
     told = shoal(tmp_path, "drain", "www", "10.0.1.21:80", "--maintenance")
     assert lines(told) == ["10.0.1.21:80 of www is in maintenance; `shoal servers` shows what is left"]
+    shoal(tmp_path, "drain", "www", "10.0.1.21:80")
+    shoal(tmp_path, "drain", "www", "10.0.1.21:80", "--deadline", "none")
     assert lines(shoal(tmp_path, "undrain", "www", "10.0.1.21:80")) == [
         "10.0.1.21:80 of www gets new connections again"
     ]
     assert lvsd.asked == [
-        "drain 10.0.1.21:80 drain deadline=300 cut=True",
-        "drain 10.0.1.21:80 maintenance deadline=0 cut=False",
+        "drain 10.0.1.21:80 drain deadline=300.0 cut=True",
+        "drain 10.0.1.21:80 maintenance deadline=None cut=False",
+        "drain 10.0.1.21:80 drain deadline=None cut=False",
+        "drain 10.0.1.21:80 drain deadline=0.0 cut=False",
         "undrain 10.0.1.21:80",
     ]
 

@@ -84,6 +84,12 @@ def test_connections_are_kept_unless_the_file_says_otherwise():
     assert (cut.on_removal, cut.on_down) == (Leaving.RESET, Leaving.RESET)
 
 
+def test_a_drain_may_have_an_end():
+    text = swap('name = "www"', 'name = "www"\ndrain_timeout = 600', text=STICKY)
+    found = [config.parse(each, source="f").virtual_servers[0].drain_timeout for each in (STICKY, text)]
+    assert found == [0, 600]
+
+
 def test_persistence_that_is_no_table_is_one_error():
     text = STICKY[: STICKY.index("[virtual_servers.persistence]")] + "persistence = 300\n"
     ((_, problem, _),) = problems(text)

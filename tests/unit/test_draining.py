@@ -9,10 +9,10 @@ from shoal.cli.duration import seconds
 from shoal.dataplane.base import DataplaneState
 from shoal.errors import ConfigError, NotFoundError, PeerError
 from shoal.lvsd.drain_file import DrainFile
-from shoal.lvsd.draining import Drain, decode, encode, next_change, progress, target_of, wanted
+from shoal.lvsd.draining import Drain, decode, encode, next_change, ordered, progress, target_of, wanted
 from shoal.lvsd.orders import DrainOrder, UndrainOrder
 from shoal.lvsd.reconcile import desired
-from shoal.model import AdminState, Health
+from shoal.model import AdminState, Cluster, Health
 from support.clusters import ONE_ROUTER, cluster
 
 CLUSTER = cluster(ONE_ROUTER)
@@ -73,6 +73,32 @@ def test_drains_survive_a_restart(tmp_path: Path):
     assert DrainFile(path).current == {}
 
 
+def with_timeout(seconds: int) -> Cluster:
+    (www,) = CLUSTER.virtual_servers
+    return replace(CLUSTER, virtual_servers=(replace(www, drain_timeout=seconds),))
+
+
+@pytest.mark.parametrize(
+    ("timeout", "order", "deadline", "cut"),
+    [
+        (0, {}, 0.0, False),
+        (60, {}, 160.0, True),
+        (60, {"deadline": 30.0}, 130.0, False),
+        (60, {"deadline": 0.0}, 0.0, False),
+        (60, {"state": "maintenance"}, 0.0, False),
+    ],
+)
+def test_a_drain_goes_by_the_virtual_servers_timeout_unless_told_otherwise(timeout, order, deadline, cut):
+    said = DrainOrder(virtual_server="www", real_server="10.0.1.21:80", **order)
+    drain = ordered(said, with_timeout(timeout), now=100.0)
+    assert (drain.deadline, drain.cut) == (deadline, cut)
+
+
+def test_the_timeout_reaches_the_dataplane():
+    state = desired(with_timeout(60), health={}, actual=DataplaneState())
+    assert state.services["www"].drain_timeout == 60
+
+
 def test_a_torn_file_drains_nobody_and_is_told(tmp_path: Path):
     path = tmp_path / "drains.json"
     path.write_bytes(encode({FIRST: UNTIL})[:-9])
@@ -119,7 +145,8 @@ def test_the_configuration_may_say_it_too(admin, flags):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("", 0), ("90", 90), ("90s", 90), ("5m", 300), ("2h", 7200), ("1d", 86400)]
+    ("text", "expected"),
+    [("", None), ("none", 0), ("90", 90), ("90s", 90), ("5m", 300), ("2h", 7200), ("1d", 86400)],
 )
 def test_durations_are_read(text, expected):
     assert seconds(text) == expected

@@ -241,7 +241,9 @@ def test_draining_and_cuts_are_told():
 
 
 def test_changes_of_what_becomes_of_connections_are_told():
-    assert changes(replace(WWW, on_removal=Leaving.RESET, on_down=Leaving.RESET), WWW) == (
+    changed = replace(WWW, on_removal=Leaving.RESET, on_down=Leaving.RESET, drain_timeout=600)
+    assert changes(changed, WWW) == (
         "connections of removed real servers keep -> reset",
         "connections of real servers that are down keep -> reset",
+        "drain_timeout none -> 600 s",
     )

@@ -171,7 +171,8 @@ def drain(
     real: Annotated[str, typer.Argument(help="Its real server: name or ADDRESS:PORT.", metavar="REAL")],
     run_dir: RunDir = _DEFAULT.run,
     deadline: Annotated[
-        str, typer.Option(help="When it should be over, such as 90s, 5m or 2h.", metavar="TIME")
+        str,
+        typer.Option(help="When it should be over: 90s, 5m, none; else its drain_timeout.", metavar="TIME"),
     ] = "",
     cut: Annotated[bool, typer.Option("--cut", help="End what is left at the deadline.")] = False,
     maintenance: Annotated[

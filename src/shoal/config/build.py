@@ -179,6 +179,7 @@ def _virtual_server(table: VirtualServerTable) -> VirtualServer:
         persistence=_persistence(table),
         on_removal=Leaving.KEEP if table.on_removal == "drain" else Leaving(table.on_removal),
         on_down=Leaving(table.on_down),
+        drain_timeout=table.drain_timeout,
         monitor=_monitor(table.monitor),
         real_servers=tuple(
             RealServer(

@@ -300,6 +300,15 @@ class VirtualServerTable(Table, kw_only=True):
         Literal["keep", "reset", "move"],
         Meta(description="the same of a real server that is down; datagram flows always move"),
     ] = "keep"
+    drain_timeout: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2_592_000,
+            description="seconds after which connections end that a real server still has since it was removed, or "
+            "since `shoal drain`; 0: they may last",
+        ),
+    ] = 0
     one_packet: Annotated[
         bool, Meta(description="schedule every datagram by itself, and keep no connections (UDP only)")
     ] = False

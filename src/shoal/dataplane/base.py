@@ -84,7 +84,8 @@ class Service:
     The order of ``listeners`` and of ``scheduler_flags`` means nothing. ``method`` is that of the destinations that
     have none of their own. Under ``dr`` and ``tunnel`` a destination's port is not used: the packet arrives as it was
     sent. ``on_removal`` says what becomes of connections of destinations that leave the service, at the next packet of
-    the client, and ``on_down`` of those of destinations that are not available.
+    the client, and ``on_down`` of those of destinations that are not available. Those that are kept after a removal
+    are ended at the first sweep after ``drain_timeout`` seconds; 0: they never are.
     ``mss_clamp``: the largest TCP segment that a SYN may announce, in bytes; True: what the ways carry.
     ``marks`` are firewall marks that lead here, whatever the address. ``one_packet``: every datagram is scheduled
     by itself and no connection is kept. ``sloppy``: a TCP packet that is neither SYN nor RST may begin a connection.
@@ -100,6 +101,7 @@ class Service:
     persistence: Persistence | None = None
     on_removal: Leaving = Leaving.KEEP
     on_down: Leaving = Leaving.KEEP
+    drain_timeout: int = 0
     marks: tuple[int, ...] = ()
     one_packet: bool = False
     sloppy: bool = False

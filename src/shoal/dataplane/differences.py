@@ -13,6 +13,7 @@ def option_changes(new: Service, old: Service) -> list[str]:
     settings = (
         ("one_packet", _switch(new.one_packet), _switch(old.one_packet)),
         ("sloppy", _switch(new.sloppy), _switch(old.sloppy)),
+        ("drain_timeout", _seconds(new.drain_timeout), _seconds(old.drain_timeout)),
         ("connection_limit", _limit(new.admission), _limit(old.admission)),
         ("source_rate", _rate(new.admission), _rate(old.admission)),
     )
@@ -38,6 +39,10 @@ def timeout_changes(
 
 def _switch(on: bool) -> str:
     return "on" if on else "off"
+
+
+def _seconds(timeout: int) -> str:
+    return f"{timeout} s" if timeout else "none"
 
 
 def _limit(admission: Admission) -> str:

@@ -133,10 +133,12 @@ class FakeDataplane(Dataplane):
         return self._stateless.overloaded(now=self._now)
 
     def sweep(self) -> int:
-        """Remove every expired connection."""
+        """Remove every expired connection, and end the drains that are over."""
         self.uncommon.sweep(now=self._now)
         expired = self._table.sweep(now=self._now)
         self._templates.sweep(now=self._now)
+        for tally in self._tallies.values():
+            tally.end_drain(now=self._now)
         return expired
 
     def close(self) -> None:
@@ -342,7 +344,7 @@ class FakeDataplane(Dataplane):
         self._ways.note(service)
         for (name, _), tally in self._tallies.items():
             if name == service.name:
-                tally.remove(service)
+                tally.remove(service, now=self._now)
         for each in service.destinations:
             self._tally(service.name, each.endpoint).install(each, service)
 
@@ -352,7 +354,7 @@ class FakeDataplane(Dataplane):
         gone = self._installed.pop(name, None)
         for (service, endpoint), tally in self._tallies.items():
             if service == name and gone is not None:
-                tally.remove(gone.service)
+                tally.remove(gone.service, now=self._now)
                 self._tallies[service, endpoint] = tally.emptied()
 
     def _service_at(self, packet: Packet) -> Installed | None:

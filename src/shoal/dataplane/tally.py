@@ -27,6 +27,7 @@ class Tally:
     is_listed: bool = False
     is_cut: bool = False
     moves: bool = False
+    drain_until: float | None = None
 
     def add(self, length: int, *, inwards: bool) -> None:
         """Count a packet of so many bytes, towards the real server or from it."""
@@ -66,25 +67,38 @@ class Tally:
         """Count for this destination, as it is configured now; other thresholds hold at once."""
         before, self.destination, self.is_listed = self.destination, destination, True
         self.method = service.method_of(destination)
-        self.is_cut, self.moves = destination.cut, False
+        self.is_cut, self.moves, self.drain_until = destination.cut, False, None
         if not self.is_cut and not destination.available:
             self._leave(service.on_down)
         thresholds = destination.upper_threshold, destination.lower_threshold
         if before is None or thresholds != (before.upper_threshold, before.lower_threshold):
             self.overloaded = 0 < thresholds[0] <= self.active + self.inactive
 
-    def remove(self, service: Service) -> None:
+    def remove(self, service: Service, *, now: float) -> None:
         """Its destination leaves the service."""
         if self.is_listed:
             self.is_listed = False
             self._leave(service.on_removal)
+            if service.drain_timeout and not self.is_cut:
+                self.drain_until = now + service.drain_timeout
+
+    def end_drain(self, *, now: float) -> None:
+        """End the connections that were kept after a removal, if that is over."""
+        if self.drain_until is not None and self.drain_until <= now:
+            self.is_cut, self.drain_until = True, None
 
     def _leave(self, how: Leaving) -> None:
         self.is_cut, self.moves = how is not Leaving.KEEP, how is Leaving.MOVE
 
     def emptied(self) -> "Tally":
         """For connections that outlive their service: nothing counted but them."""
-        return Tally(active=self.active, inactive=self.inactive, is_cut=self.is_cut, moves=self.moves)
+        return Tally(
+            active=self.active,
+            inactive=self.inactive,
+            is_cut=self.is_cut,
+            moves=self.moves,
+            drain_until=self.drain_until,
+        )
 
     def ends(self, packet: Packet) -> bool:
         """Whether a client's packet ends its connection. One that could open another does that; a reset goes on."""

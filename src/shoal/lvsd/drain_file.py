@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shoal.errors import PeerError
 from shoal.ipc.messages import Record
-from shoal.lvsd.draining import Drain, Drains, decode, encode, progress, state_record, target_of
+from shoal.lvsd.draining import Drains, decode, encode, ordered, progress, state_record, target_of
 from shoal.lvsd.orders import DrainOrder, DrainView, UndrainOrder
 from shoal.lvsd.reconcile import TargetKey
 from shoal.model import AdminState, Cluster
@@ -32,16 +32,15 @@ class DrainFile:
     def drain(self, order: DrainOrder, cluster: Cluster, *, now: float) -> Ordered:
         """Let a real server drain from now on. Raises NotFoundError."""
         key = target_of(cluster, order.virtual_server, order.real_server)
-        deadline = now + order.deadline if order.deadline else 0.0
-        drain = Drain(state=AdminState(order.state), since=now, deadline=deadline, cut=order.cut)
+        drain = ordered(order, cluster, now=now)
         self._keep({**self.current, key: drain})
-        return _ordered(key, drain.state, now=now)
+        return _answered(key, drain.state, now=now)
 
     def undrain(self, order: UndrainOrder, cluster: Cluster, *, now: float) -> Ordered:
         """Let a real server have new connections again. Raises NotFoundError."""
         key = target_of(cluster, order.virtual_server, order.real_server)
         self._keep({each: drain for each, drain in self.current.items() if each != key})
-        return _ordered(key, AdminState.IN, now=now)
+        return _answered(key, AdminState.IN, now=now)
 
     def follow(self, flows: Mapping[TargetKey, int], *, now: float) -> list[Record]:
         """What the journal should say, given the connections that are left."""
@@ -62,6 +61,6 @@ class DrainFile:
             self.trouble = ""
 
 
-def _ordered(key: TargetKey, state: AdminState, *, now: float) -> Ordered:
+def _answered(key: TargetKey, state: AdminState, *, now: float) -> Ordered:
     answer = DrainView(virtual_server=key[0], real_server=key[1], state=str(state))
     return answer, state_record(key, state, now=now)

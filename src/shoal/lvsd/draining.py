@@ -13,6 +13,7 @@ import msgspec
 
 from shoal.errors import NotFoundError, PeerError
 from shoal.ipc.messages import Record
+from shoal.lvsd.orders import DrainOrder
 from shoal.lvsd.reconcile import TargetKey, target_key
 from shoal.model import AdminState, Cluster
 
@@ -35,6 +36,16 @@ class Drain:
 
 
 Drains = Mapping[TargetKey, Drain]
+
+
+def ordered(order: DrainOrder, cluster: Cluster, *, now: float) -> Drain:
+    """What the operator asks for. An order without a deadline has that of the virtual server, if it has one."""
+    state, wait, cut = AdminState(order.state), order.deadline, order.cut
+    if wait is None:
+        limits = {each.name: each.drain_timeout for each in cluster.virtual_servers}
+        wait = 0.0 if state is AdminState.MAINTENANCE else float(limits[order.virtual_server])
+        cut = cut or wait > 0
+    return Drain(state=state, since=now, deadline=now + wait if wait else 0.0, cut=cut)
 
 
 def wanted(drains: Drains, now: float) -> dict[TargetKey, bool]:

@@ -13,10 +13,13 @@ class UndrainOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class DrainOrder(UndrainOrder, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``deadline``: seconds from now; 0: none. ``cut``: connections that are left then are ended."""
+    """``deadline``: seconds from now; 0: none; None: the ``drain_timeout`` of the virtual server, with ``cut``.
+
+    ``cut``: connections that are left then are ended.
+    """
 
     state: Literal["drain", "maintenance"] = "drain"
-    deadline: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] = 0.0
+    deadline: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] | None = None
     cut: bool = False
 
 

@@ -149,6 +149,7 @@ def _service(
         persistence=virtual_server.persistence,
         on_removal=virtual_server.on_removal,
         on_down=virtual_server.on_down,
+        drain_timeout=virtual_server.drain_timeout,
         marks=virtual_server.marks,
         one_packet=virtual_server.one_packet,
         sloppy=virtual_server.sloppy,

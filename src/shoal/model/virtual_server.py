@@ -175,6 +175,7 @@ class VirtualServer:
     listeners. ``one_packet``: every datagram is scheduled by itself. ``sloppy``: a TCP packet from amid a connection
     may begin one.
     ``on_removal``, ``on_down``: what becomes of connections of real servers that are removed, or down.
+    ``drain_timeout``: seconds after which the connections of one that drains, or was removed, end; 0: no limit.
     ``mss_clamp``: the largest TCP segment that a SYN may announce, in bytes; True: what the ways carry, False: any.
     """
 
@@ -191,6 +192,7 @@ class VirtualServer:
     persistence: Persistence | None = None
     on_removal: Leaving = Leaving.KEEP
     on_down: Leaving = Leaving.KEEP
+    drain_timeout: int = 0
     marks: tuple[int, ...] = ()
     one_packet: bool = False
     sloppy: bool = False

@@ -1,6 +1,5 @@
 """The eBPF dataplane behind the contract of ``shoal.dataplane.base``."""
 
-import time
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,7 +18,7 @@ from shoal.dataplane.base import (
     SetTimeouts,
     Step,
 )
-from shoal.dataplane.ebpf.abi import DROPS, INTERFACE_FLAGS, LIMITS, STATES, TICK_SECONDS, ffi
+from shoal.dataplane.ebpf.abi import DROPS, INTERFACE_FLAGS, LIMITS, STATES, ffi
 from shoal.dataplane.ebpf.addresses import PROTOCOLS, Endpoint, address_in, port_of
 from shoal.dataplane.ebpf.installation import Installation
 from shoal.dataplane.ebpf.libbpf import run_program
@@ -29,6 +28,7 @@ from shoal.dataplane.ebpf.objects import FAMILIES, Loaded
 from shoal.dataplane.ebpf.persistence import Templates
 from shoal.dataplane.ebpf.reading import METHOD_NUMBERS
 from shoal.dataplane.ebpf.sizes import Capacity
+from shoal.dataplane.ebpf.ticks import now_in_ticks, seconds_since, seconds_until
 from shoal.dataplane.ebpf.tunnels import Tunnels
 from shoal.errors import NotFoundError
 from shoal.model import Cluster, Connection, ConnectionState, ForwardingMethod, Hook, LocalPool, Template
@@ -44,11 +44,6 @@ _NOT_INSIDE = {METHOD_NUMBERS[method] for method in (ForwardingMethod.TUNNEL, Fo
 _DROPS_BEGIN = 1  # struct service_counters: connections, then drops[]
 _UNPERSISTED = 33
 _STATELESS = 34
-
-
-def _now_in_ticks() -> int:
-    """The dataplane's clock: CLOCK_MONOTONIC in ticks (bpf/ticks.h)."""
-    return time.monotonic_ns() >> LIMITS["SHOAL_TICK_SHIFT"] & 0xFFFFFFFF
 
 
 def find_interfaces(names: Iterable[str]) -> list[Interface]:
@@ -191,7 +186,7 @@ class EbpfDataplane(Dataplane):
             self._loaded.program("shoal_list", family=family),
             self._loaded.table(f"listing{family}"),
         )
-        arguments = ffi.new("struct list_arguments *", {"n_buckets": n_buckets, "now": _now_in_ticks()})
+        arguments = ffi.new("struct list_arguments *", {"n_buckets": n_buckets, "now": now_in_ticks()})
         found: list[Connection] = []
         while len(found) < limit and arguments.first_bucket < n_buckets:
             run_program(program, arguments)
@@ -208,7 +203,7 @@ class EbpfDataplane(Dataplane):
             virtual=(address_in(entry.virtual_address), port_of(entry.virtual_port)),
             real=self._real_server(entry),
             state=_STATES[entry.word & 0xFF],
-            expires_in=((entry.expires - now) & 0xFFFFFFFF) * TICK_SECONDS,
+            expires_in=seconds_until(entry.expires, now),
             virtual_server=names.get(service, ""),
         )
 
@@ -222,7 +217,7 @@ class EbpfDataplane(Dataplane):
     def templates(self, *, limit: int) -> Iterable[Template]:
         """Read from the map; its order is that of a hash."""
         names = {number: name for name, number in self._installation.by_name.items()}
-        return islice(self._templates.in_force(now=_now_in_ticks(), names=names), limit)
+        return islice(self._templates.in_force(now=now_in_ticks(), names=names), limit)
 
     def counters(self) -> Counters:
         """Sums over the CPUs; active and inactive as they are at this moment."""
@@ -256,13 +251,20 @@ class EbpfDataplane(Dataplane):
                 name: self._service(number, totals=totals[number], shares=shares)
                 for name, number in installation.by_name.items()
             },
-            drops=_drops(totals[0]),
+            drops=self._drops_of_none(totals),
             connections_held=self._live[4],
             connections_limit=self._places(4),
             ipv6_connections_held=self._live[6],
             ipv6_connections_limit=self._places(6),
             local_ports_held=sum(self._local_ports.values()),
         )
+
+    def _drops_of_none(self, totals: Sequence[Sequence[int]]) -> dict[Drop, int]:
+        """Those that belong to no service, or to one that was removed before."""
+        retired = (totals[number] for number in self._installation.retired_services)
+        bygone = self._installation.bygone
+        sums = [bygone[word] + sum(words) for word, words in enumerate(zip(totals[0], *retired, strict=True))]
+        return _drops(sums)
 
     def flows(self, name: str) -> dict[Endpoint, int]:
         """Of one service: nothing else is read."""
@@ -290,10 +292,10 @@ class EbpfDataplane(Dataplane):
 
     def overloaded(self) -> bool:
         """Whether either table was full a moment ago."""
-        now, limit = _now_in_ticks(), OVERLOAD_SECONDS / TICK_SECONDS
-        overloads = self._loaded.table("overloads")
+        now, overloads = now_in_ticks(), self._loaded.table("overloads")
         return any(
-            each.ever and ((now - each.tick) & 0xFFFFFFFF) < limit for each in (overloads[0], overloads[1])
+            each.ever and seconds_since(each.tick, now) < OVERLOAD_SECONDS
+            for each in (overloads[0], overloads[1])
         )
 
     def sweep(self) -> int:
@@ -301,10 +303,11 @@ class EbpfDataplane(Dataplane):
 
         And look again at what the router's own addresses are.
         """
-        now, expired = _now_in_ticks(), 0
+        now, expired = now_in_ticks(), 0
         for family in self._families():
             ended, self._live[family] = self._sweep(family, now=now)
             expired += ended
+        self._installation.end_drains(now)
         self._installation.forget_unused()
         self._tunnels.refresh()
         self._note_own_addresses()

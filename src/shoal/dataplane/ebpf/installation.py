@@ -6,6 +6,7 @@ refer to them, so that counts and connections outlive any change.
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from shoal.dataplane.ebpf.addresses import (
     packed,
 )
 from shoal.dataplane.ebpf.configurations import Configurations
-from shoal.dataplane.ebpf.cutting import ENDING, destination_bits, ending_when_removed
+from shoal.dataplane.ebpf.cutting import CUT, ENDING, destination_bits, ending_when_removed
 from shoal.dataplane.ebpf.listening import Claim, Listening, listeners_in, marks_in, show_claim
 from shoal.dataplane.ebpf.numbers import Numbers
 from shoal.dataplane.ebpf.objects import Loaded
@@ -32,12 +33,13 @@ from shoal.dataplane.ebpf.options import (
     write_flags,
     write_timeouts,
 )
-from shoal.dataplane.ebpf.persistence import bits_when_removed, persistence_bits
+from shoal.dataplane.ebpf.persistence import TAKES_PERSISTENT, bits_when_removed, persistence_bits
 from shoal.dataplane.ebpf.reading import AVAILABLE, METHOD_NUMBERS, Reader
 from shoal.dataplane.ebpf.refusals import refuse_unfit
 from shoal.dataplane.ebpf.reverses import Reverses
 from shoal.dataplane.ebpf.tables import packing
 from shoal.dataplane.ebpf.thresholds import Thresholds
+from shoal.dataplane.ebpf.ticks import now_in_ticks, seconds_until, tick_after
 from shoal.dataplane.ebpf.tunnels import Tunnels
 from shoal.errors import ConfigError, ShoalError
 from shoal.model import ConnectionState, ForwardingMethod
@@ -72,7 +74,10 @@ class Installation:
         self.by_name: dict[str, int] = {}
         self._numbers: dict[int, dict[bytes, int]] = {}  # of each service's destinations, by endpoint
         self._retired: dict[int, tuple[int, bytes]] = {}  # destinations: service and endpoint
-        self._retired_services: set[int] = set()
+        self.retired_services: set[int] = set()
+        self.bygone = Counter[
+            int
+        ]()  # what such services counted after their removal, once they are forgotten
         self._owners: dict[Claim, int] = {}
         self._present: dict[int, set[Claim]] = {}
         self._adopted: Mapping[int, tuple[Claim, ...]] | None = None
@@ -112,7 +117,7 @@ class Installation:
         self._adopt_listeners()
         for number in used:
             if services[number][1] == RETIRED:
-                self._retired_services.add(number)
+                self.retired_services.add(number)
                 continue
             self.by_name[services[number][2].split(b"\0")[0].decode()] = number
             if is_one_packet(self._configs[services[number][0]].options):
@@ -224,7 +229,8 @@ class Installation:
         others = [(self.destinations[known[key]], each) for key, each in wanted.items() if key in known]
         for key in wanted.keys() & known.keys():
             if self._retired.pop(known[key], None) is not None:
-                self.destinations[known[key]].in_use = IN_USE
+                entry = self.destinations[known[key]]
+                entry.in_use, entry.drain_until = IN_USE, 0
         taken = self._destination_numbers.take_all(len(missing), now)
         self._destination_counters.clear_all(taken)
         for number, key in zip(taken, missing, strict=True):
@@ -240,11 +246,13 @@ class Installation:
     def _retire_all_but(self, service: int, keep: set[int]) -> None:
         config = self._configs[self.services[service].config]
         bits, cut = bits_when_removed(config), ending_when_removed(config.flags)
+        limited = config.drain_timeout and not cut
+        until = tick_after(now_in_ticks(), config.drain_timeout) if limited else 0
         for key, number in self._numbers.get(service, {}).items():
             if number not in keep and number not in self._retired:
                 entry = self.destinations[number]
                 entry.flags = entry.flags & bits | cut
-                self.destinations[number].in_use = RETIRED
+                entry.in_use, entry.drain_until = RETIRED, until
                 self._retired[number] = service, key
 
     def _adopt_listeners(self) -> None:
@@ -306,7 +314,15 @@ class Installation:
         self._marked.discard(number)
         self._retire_all_but(number, set())
         self.services[number].in_use = RETIRED
-        self._retired_services.add(number)
+        self._service_counters.clear(number)
+        self.retired_services.add(number)
+
+    def end_drains(self, now: int) -> None:
+        """End the connections of removed destinations that were kept until the tick ``now``."""
+        for number in self._retired:
+            entry = self.destinations[number]
+            if entry.drain_until and not seconds_until(entry.drain_until, now):
+                entry.flags, entry.drain_until = entry.flags & ~TAKES_PERSISTENT | CUT, 0
 
     def forget_unused(self) -> None:
         """Free retired destinations and services that no connection refers to any more."""
@@ -319,14 +335,15 @@ class Installation:
                 self.thresholds.forget(number)
                 self._destination_numbers.release(number, now)
                 del self._retired[number], self._numbers[service][key]
-        for number in [each for each in self._retired_services if not self._numbers.get(each)]:
+        for number in [each for each in self.retired_services if not self._numbers.get(each)]:
+            self.bygone.update(dict(enumerate(self._service_counters.read(number))))
             if config := self.services[number].config:
                 self._configs.release(config, now)
             self.services[number].in_use = 0
             self._service_numbers.release(number, now)
             self._numbers.pop(number, None)
             self._present.pop(number, None)
-            self._retired_services.discard(number)
+            self.retired_services.discard(number)
 
     def read(self) -> DataplaneState:
         """The services as they stand in the maps."""

@@ -8,7 +8,14 @@ from shoal.dataplane.ebpf.abi import SERVICE_OPTIONS, SETTINGS_FLAGS, STATES, TI
 from shoal.dataplane.ebpf.access import Lists
 from shoal.model import Admission, ConnectionState, Rate
 
-OPTION_FIELDS = ("options", "connection_limit", "source_count", "source_period", "source_burst")
+OPTION_FIELDS = (
+    "options",
+    "connection_limit",
+    "source_count",
+    "source_period",
+    "source_burst",
+    "drain_timeout",
+)
 """Of ``struct service_config``, in its order."""
 
 _ONE_PACKET = SERVICE_OPTIONS["SHOAL_ONE_PACKET"]
@@ -30,6 +37,7 @@ def write_options(config: Any, service: Service) -> None:
     config.connection_limit = admission.connection_limit
     config.source_count, config.source_period = (rate.count, rate.period) if rate else (0, 0)
     config.source_burst = admission.source_burst
+    config.drain_timeout = service.drain_timeout
 
 
 def is_one_packet(options: int) -> bool:
@@ -39,10 +47,11 @@ def is_one_packet(options: int) -> bool:
 
 def read_options(fields: tuple[int, ...], lists: Lists) -> dict[str, Any]:
     """The same fields as those of ``Service``."""
-    options, limit, count, period, burst = fields
+    options, limit, count, period, burst, drain_timeout = fields
     return {
         "one_packet": is_one_packet(options),
         "sloppy": bool(options & _SLOPPY),
+        "drain_timeout": drain_timeout,
         "admission": Admission(
             allow=lists[0],
             deny=lists[1],

@@ -8,13 +8,13 @@ from shoal.dataplane.base import Destination, Service
 from shoal.dataplane.ebpf.abi import (
     DESTINATION_FLAGS,
     PERSISTENCE_FLAGS,
-    TICK_SECONDS,
     ffi,
 )
 from shoal.dataplane.ebpf.addresses import ENDPOINT_SIZE, address_in, endpoint_of
 from shoal.dataplane.ebpf.cutting import CUT_REMOVED
 from shoal.dataplane.ebpf.libbpf import run_program
 from shoal.dataplane.ebpf.objects import Loaded
+from shoal.dataplane.ebpf.ticks import seconds_until
 from shoal.model import Persistence, Template
 
 TAKES_PERSISTENT = DESTINATION_FLAGS["SHOAL_TAKES_PERSISTENT"]
@@ -23,7 +23,6 @@ FIELDS = ("persistence", "prefix4", "prefix6", "persistence_flags")
 
 _EXPIRE_QUIESCENT = PERSISTENCE_FLAGS["SHOAL_EXPIRE_QUIESCENT"]
 _EXPIRE_REMOVED = PERSISTENCE_FLAGS["SHOAL_EXPIRE_REMOVED"]
-_WRAP = 1 << 32
 
 
 def write_persistence(config: Any, persistence: Persistence | None) -> None:
@@ -77,8 +76,7 @@ class Templates:
     def in_force(self, *, now: int, names: Mapping[int, str]) -> Iterator[Template]:
         """Those of these services that are not over at tick ``now``."""
         for key, value in self._map.items():
-            left = (value.expires - now) % _WRAP
-            left = 0 if left >= _WRAP // 2 else left
+            left = seconds_until(value.expires, now)
             if key.service not in names or not (left or value.connections):
                 continue
             service = self._loaded.table("services")[key.service]
@@ -89,7 +87,7 @@ class Templates:
                 virtual_server=names[key.service],
                 network=ip_network((address, prefix), strict=False),
                 real=endpoint_of(self._destinations.raw(value.destination, 1)[:ENDPOINT_SIZE]),
-                expires_in=left * TICK_SECONDS,
+                expires_in=left,
                 connections=value.connections,
             )
 
