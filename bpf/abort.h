@@ -40,7 +40,7 @@ static __always_inline int become_abort(SHOAL_CONTEXT *context, struct packet *p
 		return 0;
 	void *begin = frame_begin(context), *end = frame_end(context);
 	struct ip_header *ip = begin + sizeof(struct ethhdr);
-	struct sctp_header *place = begin + (offset & 0xff);
+	struct sctp_header *place = begin + (offset & L4_MASK);
 
 	if ((void *)(ip + 1) > end || (void *)(place + 1) > end)
 		return 0;

@@ -24,11 +24,23 @@ static __always_inline __u32 mark_of(const struct __sk_buff *context)
 	return context->mark;
 }
 
+/* A buffer may keep its headers outside of its linear part. */
+static __always_inline void gather(struct __sk_buff *context, __u32 depth)
+{
+	if (context->data_end - context->data < depth && context->data_end - context->data < context->len)
+		bpf_skb_pull_data(context, context->len < depth ? context->len : depth);
+}
+
 #include "next_hop.h"
 #include "forward_nat.h"
 
 #define VLAN_NUMBER 0xfff	/* IEEE 802.1Q: 0 is no VLAN, but a priority alone */
 #define DEEPEST_HEADERS (sizeof(struct ethhdr) + 60 + sizeof(struct tcphdr))
+#if SHOAL_FAMILY == 4
+#define DEEPEST_ERROR (2 * DEEPEST_HEADERS)
+#else
+#define DEEPEST_ERROR (DEEPEST_QUOTED + sizeof(struct tcphdr))
+#endif
 
 static __always_inline __u32 frame_length(const struct __sk_buff *context)
 {
@@ -94,6 +106,12 @@ static __always_inline long store_bytes(struct __sk_buff *context, __u32 offset,
 static __always_inline long mend_tcp_checksum(struct __sk_buff *context, __u32 offset, __u16 from, __u16 to)
 {
 	return bpf_l4_csum_replace(context, offset, from, to, sizeof(from));
+}
+
+/* The kernel's helpers know about a checksum that the device is to finish. */
+static __always_inline int can_mend(const struct packet *packet, const struct headers *headers)
+{
+	return 1;
 }
 
 #include "held.h"
@@ -164,13 +182,6 @@ static __always_inline int verdict_of(struct __sk_buff *context, int outcome, co
 	default:
 		return TC_ACT_OK;
 	}
-}
-
-/* A buffer may keep its headers outside of its linear part. */
-static __always_inline void gather(struct __sk_buff *context, __u32 depth)
-{
-	if (context->data_end - context->data < depth && context->data_end - context->data < context->len)
-		bpf_skb_pull_data(context, context->len < depth ? context->len : depth);
 }
 
 #if SHOAL_FAMILY == 4
@@ -247,7 +258,7 @@ int shoal_tc_related(struct __sk_buff *context)
 {
 	struct scratch *scratch = get_scratch();
 
-	gather(context, 2 * DEEPEST_HEADERS);
+	gather(context, DEEPEST_ERROR);
 	return scratch ? verdict_of(context, balance_related(context, scratch), &scratch->route) : TC_ACT_OK;
 }
 

@@ -22,8 +22,11 @@ static __always_inline __u32 mark_of(const struct xdp_md *context)
 	return 0;	/* marks are set on socket buffers */
 }
 
+#define gather(context, depth)	/* a frame is in one piece */
+
 #include "next_hop.h"
 #include "forward_nat.h"
+#include "pseudo_header.h"
 
 static __always_inline __u32 frame_length(const struct xdp_md *context)
 {
@@ -82,6 +85,16 @@ static __always_inline long mend_tcp_checksum(struct xdp_md *context, __u32 offs
 		return -1;
 	check = csum_apply(check, csum_delta16(from, to));
 	return bpf_xdp_store_bytes(context, offset, &check, sizeof(check));
+}
+
+/*
+ * A checksum that a local stack left to the device (partial_checksum.h) is TC's to deal with, where a walk has found it
+ * behind extension headers. So is a finished one that looks like it, once in 65,536, and SCTP's CRC, of which nothing
+ * can be seen.
+ */
+static __always_inline int can_mend(const struct packet *packet, const struct headers *headers)
+{
+	return headers->check && *headers->check != pseudo_header_sum(packet);
 }
 
 /* Only TC can keep a frame, and bring it back. */

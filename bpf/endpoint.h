@@ -27,17 +27,16 @@ static __always_inline struct connection *find_endpoint(const struct packet *pac
 
 static __always_inline int balance_endpoint(SHOAL_CONTEXT *context, struct scratch *scratch)
 {
-	void *data = frame_begin(context), *end = frame_end(context);
 	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
 	const struct packet *packet = &scratch->packet;
 	struct headers headers = {};
 	__u32 now = now_in_ticks(), word = 0;
 
-	enum parsed parsed = parse_packet(&scratch->packet, &headers, data, end);
+	enum parsed parsed = parse_packet(&scratch->packet, &headers, frame_begin(context), frame_end(context));
 
-	/* a later fragment has come by way of the open program, which knew its ports */
+	/* what has come by way of the open program, which knew the ports of a later fragment */
 	if (parsed == PARSED_NOTHING)
-		parsed = parse_later_fragment(&scratch->packet, &headers, data, end);
+		parsed = parse_uncommon(context, &scratch->packet, &headers);
 	if (!table || parsed == PARSED_NOTHING || sizeof(struct ethhdr) + packet->length > frame_length(context) ||
 	    (parsed == PARSED_LATER_FRAGMENT && !recall_ports(scratch, now)))
 		return OUTCOME_PASS;

@@ -8,13 +8,15 @@
 #ifndef SHOAL_FRAGMENT_H
 #define SHOAL_FRAGMENT_H
 #include "datagram.h"
+#include "extension.h"
 
 #if SHOAL_FAMILY == 4
 
-static __always_inline enum parsed parse_later_fragment(struct packet *packet, struct headers *headers, void *data,
-							void *end)
+/* What the established program knows nothing of: fragments without ports. */
+static __always_inline enum parsed parse_uncommon(SHOAL_CONTEXT *context, struct packet *packet, struct headers *headers)
 {
-	struct ethhdr *eth = data;
+	struct ethhdr *eth = frame_begin(context);
+	void *end = frame_end(context);
 	struct iphdr *ip = (void *)(eth + 1);
 
 	if ((void *)(ip + 1) > end || eth->h_proto != ETHERTYPE || ip->version != 4 || ip->ihl < 5 ||
@@ -32,59 +34,17 @@ static __always_inline enum parsed parse_later_fragment(struct packet *packet, s
 	return packet->length > ip->ihl * 4 ? PARSED_LATER_FRAGMENT : PARSED_NOTHING;
 }
 
-static __always_inline int name_datagram(struct fragment_key *key, const struct headers *headers,
-					 const struct packet *packet, const void *end)
+static __always_inline void number_datagram(struct scratch *scratch, const struct headers *headers)
 {
-	key->identification = headers->ip->id;
-	key->protocol = headers->ip->protocol;
-	return 1;
+	scratch->datagram.identification = headers->ip->id;
+	scratch->datagram.protocol = headers->ip->protocol;
 }
 
 #else
 
-/* The fragment header, where it is the only extension header. */
-static __always_inline const struct fragment_header *fragment_of(const struct ipv6hdr *ip, const void *end)
+static __always_inline void number_datagram(struct scratch *scratch, const struct headers *headers)
 {
-	const struct fragment_header *fragment = (const void *)(ip + 1);
-
-	return (const void *)(fragment + 1) <= end && ip->nexthdr == IPPROTO_FRAGMENT ? fragment : NULL;
-}
-
-static __always_inline enum parsed parse_later_fragment(struct packet *packet, struct headers *headers, void *data,
-							void *end)
-{
-	struct ethhdr *eth = data;
-	struct ipv6hdr *ip = (void *)(eth + 1);
-
-	if ((void *)(ip + 1) > end || eth->h_proto != ETHERTYPE || ip->version != 6)
-		return PARSED_NOTHING;
-	const struct fragment_header *fragment = fragment_of(ip, end);
-	__u32 length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
-	if (!fragment || !(fragment->place & IP6_OFFSET_MASK) || !is_balanced(fragment->next_header) ||
-	    length <= sizeof(*ip) + sizeof(*fragment) || length > 0xffff)
-		return PARSED_NOTHING;
-	headers->eth = eth;
-	headers->ip = ip;
-	__builtin_memcpy(&packet->source, &ip->saddr, sizeof(packet->source));
-	__builtin_memcpy(&packet->destination, &ip->daddr, sizeof(packet->destination));
-	packet->length = length;
-	packet->ttl = ip->hop_limit;
-	packet->first_fragment = 0;
-	packet->event = TCP_NO_EVENT;
-	packet->opens = 0;
-	return PARSED_LATER_FRAGMENT;
-}
-
-static __always_inline int name_datagram(struct fragment_key *key, const struct headers *headers,
-					 const struct packet *packet, const void *end)
-{
-	const struct fragment_header *fragment = fragment_of(headers->ip, end);
-
-	if (!fragment)
-		return 0;
-	key->identification = fragment->identification;
-	key->protocol = 0;
-	return 1;
+	scratch->datagram.identification = scratch->extensions.identification;
 }
 
 #endif
@@ -122,8 +82,7 @@ static __always_inline int put_in_order(SHOAL_CONTEXT *context, struct scratch *
 		.source = mapped(&packet->source),
 		.destination = mapped(&packet->destination),
 	};
-	if (!name_datagram(&scratch->datagram, headers, packet, frame_end(context)))
-		return OUTCOME_PASS;
+	number_datagram(scratch, headers);
 	if (parsed == PARSED_FIRST_FRAGMENT)
 		return tell_ports(scratch, now);
 	return recall_ports(scratch, now) ? OUTCOME_SEND : hold_fragment(context);

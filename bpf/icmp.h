@@ -103,7 +103,10 @@ static __always_inline int answer_refused(SHOAL_CONTEXT *context, struct packet 
 	struct headers headers;
 	struct next_hop back = { .ifindex = ingress_interface(context) };
 
-	if (!refusal || parse_any_packet(packet, &headers, frame_begin(context), frame_end(context)) != PARSED_WHOLE)
+	enum parsed parsed = parse_any_packet(packet, &headers, frame_begin(context), frame_end(context));
+	if (parsed == PARSED_NOTHING)
+		parsed = parse_uncommon(context, packet, &headers);
+	if (!refusal || !is_whole(parsed))
 		return OUTCOME_DROP;
 	__builtin_memcpy(back.destination_mac, headers.eth->h_source, 6);
 	__builtin_memcpy(back.source_mac, headers.eth->h_dest, 6);

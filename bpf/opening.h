@@ -138,20 +138,23 @@ __noinline int is_aborted(SHOAL_CONTEXT *context, const struct packet *packet)
 
 static __always_inline int balance_opening(SHOAL_CONTEXT *context, struct scratch *scratch)
 {
-	void *data = frame_begin(context), *end = frame_end(context);
 	struct headers headers = {};
 	const struct settings *table = bpf_map_lookup_elem(&settings, &zero);
-	enum parsed parsed = parse_any_packet(&scratch->packet, &headers, data, end);
+	enum parsed parsed = parse_any_packet(&scratch->packet, &headers, frame_begin(context), frame_end(context));
 
 	if (parsed == PARSED_NOTHING)
-		parsed = parse_later_fragment(&scratch->packet, &headers, data, end);
+		parsed = parse_uncommon(context, &scratch->packet, &headers);
 	if (!table || parsed == PARSED_NOTHING ||
 	    sizeof(struct ethhdr) + scratch->packet.length > frame_length(context))
 		return OUTCOME_PASS;
+	if (parsed == PARSED_MESSAGE)
+		return OUTCOME_RELATED;
+	if (parsed == PARSED_EXTENDED && !can_mend(&scratch->packet, &headers))
+		return OUTCOME_PASS;
 	__u32 now = now_by(table);
-	if (parsed == PARSED_WHOLE && has_cookie(&scratch->packet) && is_aborted(context, &scratch->packet))
+	if (is_whole(parsed) && has_cookie(&scratch->packet) && is_aborted(context, &scratch->packet))
 		scratch->packet.event = SCTP_ABORT;
-	if (parsed != PARSED_WHOLE) {
+	if (!is_whole(parsed)) {
 		int order = put_in_order(context, scratch, &headers, parsed, now);
 		if (order != OUTCOME_SEND)
 			return order;

@@ -17,6 +17,8 @@
 #include "sctp.h"
 #include "tcp_state.h"
 
+#define L4_MASK 0x3ffu		/* for the verifier: how far from the frame's begin a transport header is, at most */
+
 /* The headers in the frame, valid until a BPF call changes the frame. */
 struct headers {
 	struct ethhdr *eth;
@@ -31,21 +33,28 @@ struct packet {
 	__be16 source_port;
 	__be16 destination_port;
 	__u16 length;			/* of the IP packet, bytes */
+	__u16 l4_offset;		/* from the frame's begin */
 	__u8 protocol;
 	__u8 event;			/* enum tcp_event or sctp_event; TCP_NO_EVENT for UDP */
 	__u8 opens;			/* SYN without ACK, INIT: asks for a new connection */
 	__u8 first_fragment;
 	__u8 ttl;
-	__u8 l4_offset;			/* from the frame's begin */
 	__u8 l4_header;			/* bytes of the transport header */
 };
 
 enum parsed {
 	PARSED_NOTHING,			/* not of this family, malformed, or not ours to judge */
 	PARSED_WHOLE,			/* a whole packet with its ports */
+	PARSED_EXTENDED,		/* another, behind IPv6 extension headers */
+	PARSED_MESSAGE,			/* ICMPv6 behind some */
 	PARSED_FIRST_FRAGMENT,		/* the first fragment of one, with its ports */
 	PARSED_LATER_FRAGMENT,		/* another, without ports */
 };
+
+static __always_inline int is_whole(enum parsed parsed)
+{
+	return parsed == PARSED_WHOLE || parsed == PARSED_EXTENDED;
+}
 
 #include "parse_ip.h"
 
@@ -115,21 +124,16 @@ static __always_inline int parse_sctp(struct packet *packet, struct headers *hea
 	return 1;
 }
 
-/* takes_sctp: a constant. The program that nearly all packets meet has no room for what is rare. */
-static __always_inline enum parsed parse_protocols(struct packet *packet, struct headers *headers, void *data, void *end,
+/*
+ * The packet's transport header, at l4. takes_sctp: a constant. The program that nearly all packets meet has no room for
+ * what is rare.
+ */
+static __always_inline enum parsed parse_transport(struct packet *packet, struct headers *headers, void *l4, void *end,
 						   int takes_sctp)
 {
-	struct ethhdr *eth = data;
-
-	if ((void *)(eth + 1) > end || ethertype_of(eth) != ETHERTYPE)
-		return PARSED_NOTHING;
-	headers->eth = eth;
-	void *l4 = parse_ip(packet, headers, (void *)(eth + 1), end);
-	if (!l4)
-		return PARSED_NOTHING;
-
-	__u32 l4_length = packet->length - (packet->l4_offset - sizeof(*eth));
+	__u32 l4_length = packet->length - (packet->l4_offset - sizeof(struct ethhdr));
 	int found = 0;
+
 	if (packet->protocol == IPPROTO_TCP)
 		found = parse_tcp(packet, headers, l4, end, l4_length);
 	else if (packet->protocol == IPPROTO_UDP)
@@ -139,6 +143,18 @@ static __always_inline enum parsed parse_protocols(struct packet *packet, struct
 	if (!found)
 		return PARSED_NOTHING;
 	return packet->first_fragment ? PARSED_FIRST_FRAGMENT : PARSED_WHOLE;
+}
+
+static __always_inline enum parsed parse_protocols(struct packet *packet, struct headers *headers, void *data, void *end,
+						   int takes_sctp)
+{
+	struct ethhdr *eth = data;
+
+	if ((void *)(eth + 1) > end || ethertype_of(eth) != ETHERTYPE)
+		return PARSED_NOTHING;
+	headers->eth = eth;
+	void *l4 = parse_ip(packet, headers, (void *)(eth + 1), end);
+	return l4 ? parse_transport(packet, headers, l4, end, takes_sctp) : PARSED_NOTHING;
 }
 
 /* Of TCP or UDP. */

@@ -32,46 +32,36 @@ static __always_inline void *parse_ip(struct packet *packet, struct headers *hea
 
 #else
 
-#define IP6_MORE_FRAGMENTS bpf_htons(0x0001)
-#define IP6_OFFSET_MASK bpf_htons(0xfff8)
-
-/* RFC 8200 4.5. */
-struct fragment_header {
-	__u8 next_header;
-	__u8 reserved;
-	__be16 place;			/* offset and flags */
-	__be32 identification;
-};
-
-/* Of the extension headers only that of a fragment is known, as the last one; packets with others are the host's. */
-static __always_inline void *parse_ip(struct packet *packet, struct headers *headers, struct ipv6hdr *ip, void *end)
+static __always_inline int is_extension(__u8 kind)
 {
-	if ((void *)(ip + 1) > end || ip->version != 6)
-		return NULL;
+	return kind == IPPROTO_HOPOPTS || kind == IPPROTO_ROUTING || kind == IPPROTO_FRAGMENT || kind == IPPROTO_DSTOPTS;
+}
 
-	const struct fragment_header *fragment = (void *)(ip + 1);
-	__u32 header_length = sizeof(*ip);
+/* What stands in the header itself. */
+static __always_inline int read_ip(struct packet *packet, struct headers *headers, struct ipv6hdr *ip)
+{
 	__u32 length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
 
-	packet->protocol = ip->nexthdr;
-	packet->first_fragment = 0;
-	if (ip->nexthdr == IPPROTO_FRAGMENT) {
-		if ((void *)(fragment + 1) > end || (fragment->place & IP6_OFFSET_MASK))
-			return NULL;
-		packet->protocol = fragment->next_header;
-		packet->first_fragment = !!(fragment->place & IP6_MORE_FRAGMENTS);
-		header_length += sizeof(*fragment);
-	}
-	if (length < header_length + sizeof(struct udphdr) || length > 0xffff)
-		return NULL;
-
+	if (length > 0xffff)
+		return 0;
 	__builtin_memcpy(&packet->source, &ip->saddr, sizeof(packet->source));
 	__builtin_memcpy(&packet->destination, &ip->daddr, sizeof(packet->destination));
 	packet->length = length;
 	packet->ttl = ip->hop_limit;
-	packet->l4_offset = sizeof(struct ethhdr) + header_length;
 	headers->ip = ip;
-	return (void *)ip + header_length;
+	return 1;
+}
+
+/* Packets with extension headers are the open program's (extension.h). */
+static __always_inline void *parse_ip(struct packet *packet, struct headers *headers, struct ipv6hdr *ip, void *end)
+{
+	if ((void *)(ip + 1) > end || ip->version != 6 ||
+	    bpf_ntohs(ip->payload_len) < sizeof(struct udphdr) || !read_ip(packet, headers, ip))
+		return NULL;
+	packet->protocol = ip->nexthdr;
+	packet->first_fragment = 0;
+	packet->l4_offset = sizeof(struct ethhdr) + sizeof(*ip);
+	return ip + 1;
 }
 
 #endif

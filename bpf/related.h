@@ -5,6 +5,7 @@
  */
 #ifndef SHOAL_RELATED_H
 #define SHOAL_RELATED_H
+#include "extension.h"
 #include "forward.h"
 #include "scratch.h"
 
@@ -58,8 +59,8 @@ static __always_inline int is_error(__u8 type)
 }
 
 /* What is behind the error's own IP header; NULL unless it is a whole ICMP message. */
-static __always_inline struct error_header *read_outside(struct packet *packet, struct headers *headers, void *data,
-							 void *end)
+static __always_inline struct error_header *read_outside(SHOAL_CONTEXT *context, struct packet *packet,
+							 struct headers *headers, void *data, void *end)
 {
 	struct iphdr *ip = data + sizeof(struct ethhdr);
 
@@ -76,7 +77,8 @@ static __always_inline struct error_header *read_outside(struct packet *packet, 
 }
 
 /* What is behind the quoted IP header; NULL for a fragment without ports. */
-static __always_inline void *read_quoted_ip(struct quote *quote, struct packet *about, struct iphdr *ip, void *end)
+static __always_inline void *read_quoted_ip(SHOAL_CONTEXT *context, const struct packet *packet, struct quote *quote,
+					    struct packet *about, struct iphdr *ip, void *data, void *end)
 {
 	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5 || ip->frag_off & IP_OFFSET_MASK)
 		return NULL;
@@ -85,6 +87,11 @@ static __always_inline void *read_quoted_ip(struct quote *quote, struct packet *
 	about->source.word = ip->daddr;
 	about->destination.word = ip->saddr;
 	return (void *)ip + ip->ihl * 4;
+}
+
+static __always_inline int judge_message(SHOAL_CONTEXT *context, const struct packet *packet)
+{
+	return OUTCOME_PASS;
 }
 
 #else
@@ -96,52 +103,56 @@ static __always_inline int is_error(__u8 type)
 	return type >= 1 && type <= ICMPV6_PARAMETER;
 }
 
-static __always_inline struct error_header *read_outside(struct packet *packet, struct headers *headers, void *data,
-							 void *end)
+static __always_inline struct error_header *read_outside(SHOAL_CONTEXT *context, struct packet *packet,
+							 struct headers *headers, void *data, void *end)
 {
 	struct ipv6hdr *ip = data + sizeof(struct ethhdr);
+	const struct scratch *scratch = get_scratch();
 
-	if ((void *)(ip + 1) > end || ip->version != 6 || ip->nexthdr != IPPROTO_ICMPV6)
+	if (!scratch || (void *)(ip + 1) > end || ip->version != 6 || !read_ip(packet, headers, ip) ||
+	    !walk_extensions(context, sizeof(struct ethhdr) + sizeof(*ip), ip->nexthdr) ||
+	    scratch->extensions.protocol != IPPROTO_ICMPV6 || scratch->extensions.fragment >= FIRST_FRAGMENT)
 		return NULL;
-	headers->ip = ip;
-	__builtin_memcpy(&packet->source, &ip->saddr, sizeof(packet->source));
-	__builtin_memcpy(&packet->destination, &ip->daddr, sizeof(packet->destination));
-	__u32 length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
-	packet->length = length > 0xffff ? 0xffff : length;
-	packet->ttl = ip->hop_limit;
-	packet->l4_offset = sizeof(struct ethhdr) + sizeof(*ip);
-	return (void *)(ip + 1);
+	packet->l4_offset = scratch->extensions.transport;
+	return data + (packet->l4_offset & L4_MASK);
 }
 
-static __always_inline void *read_quoted_ip(struct quote *quote, struct packet *about, struct ipv6hdr *ip, void *end)
+static __always_inline void *read_quoted_ip(SHOAL_CONTEXT *context, const struct packet *packet, struct quote *quote,
+					    struct packet *about, struct ipv6hdr *ip, void *data, void *end)
 {
-	if ((void *)(ip + 1) > end || ip->version != 6)
+	const struct scratch *scratch = get_scratch();
+	__u32 begin = packet->l4_offset + sizeof(struct error_header) + sizeof(*ip);
+
+	if (!scratch || (void *)(ip + 1) > end || ip->version != 6 || !walk_extensions(context, begin, ip->nexthdr) ||
+	    scratch->extensions.fragment == LATER_FRAGMENT)
 		return NULL;
 	quote->ip = ip;
-	quote->protocol = ip->nexthdr;
+	quote->protocol = scratch->extensions.protocol;
 	__builtin_memcpy(&about->source, &ip->daddr, sizeof(about->source));
 	__builtin_memcpy(&about->destination, &ip->saddr, sizeof(about->destination));
-	if (ip->nexthdr != IPPROTO_FRAGMENT)
-		return ip + 1;
+	return data + (scratch->extensions.transport & L4_MASK);
+}
 
-	struct fragment_header *fragment = (void *)(ip + 1);
-	if ((void *)(fragment + 1) > end || fragment->place & IP6_OFFSET_MASK)
-		return NULL;
-	quote->protocol = fragment->next_header;
-	return fragment + 1;
+/* A neighbour solicitation behind extension headers; the established program sees to all others. */
+static __always_inline int judge_message(SHOAL_CONTEXT *context, const struct packet *packet)
+{
+	struct solicitation question;
+
+	if (load_bytes(context, packet->l4_offset, &question, sizeof(question)) ||
+	    question.type != NEIGHBOUR_SOLICITATION)
+		return OUTCOME_PASS;
+	return judge_question(&question.target);
 }
 
 #endif
 
 /* An error that is addressed to the sender of the packet that it quotes, as it must be; `about` is that sender's view. */
-static __always_inline int parse_error(struct packet *packet, struct packet *about, struct headers *headers,
-				       struct quote *quote, void *data, void *end)
+static __always_inline int parse_error(SHOAL_CONTEXT *context, struct packet *packet, struct packet *about,
+				       struct headers *headers, struct quote *quote, struct error_header *error,
+				       void *data, void *end)
 {
-	struct error_header *error = read_outside(packet, headers, data, end);
+	void *l4 = read_quoted_ip(context, packet, quote, about, (void *)(error + 1), data, end);
 
-	if (!error || (void *)(error + 1) > end || !is_error(error->type))
-		return 0;
-	void *l4 = read_quoted_ip(quote, about, (void *)(error + 1), end);
 	if (!l4 || !is_balanced(quote->protocol) || !same_address(&packet->destination, &about->destination))
 		return 0;
 	__u32 before = l4 - data;	/* what comes before it in the frame */
@@ -183,7 +194,12 @@ static __always_inline int balance_related(SHOAL_CONTEXT *context, struct scratc
 	struct quote quote = {};
 	enum direction direction;
 
-	if (!table || !parse_error(&scratch->packet, &scratch->other, &headers, &quote, data, end) ||
+	struct error_header *error = read_outside(context, &scratch->packet, &headers, data, end);
+	if (!table || !error || (void *)(error + 1) > end)
+		return OUTCOME_PASS;
+	if (!is_error(error->type))
+		return judge_message(context, &scratch->packet);
+	if (!parse_error(context, &scratch->packet, &scratch->other, &headers, &quote, error, data, end) ||
 	    sizeof(struct ethhdr) + scratch->packet.length > frame_length(context))
 		return OUTCOME_PASS;
 	__u32 now = now_in_ticks();

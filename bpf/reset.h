@@ -83,7 +83,7 @@ static __always_inline int become_reset(SHOAL_CONTEXT *context, struct packet *p
 	}
 	void *begin = frame_begin(context);
 	struct ip_header *ip = begin + sizeof(struct ethhdr);
-	struct tcphdr *place = begin + (offset & 0xff);
+	struct tcphdr *place = begin + (offset & L4_MASK);
 
 	end = frame_end(context);
 	if ((void *)(ip + 1) > end || (void *)(place + 1) > end)

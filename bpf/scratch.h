@@ -19,6 +19,21 @@ struct opening {
 	__u32 is_moved;			/* it had another, and goes on with what comes next */
 };
 
+/* What is behind the extension headers of an IPv6 packet (extension.h). */
+enum fragment_kind {
+	NO_FRAGMENT,
+	WHOLE_FRAGMENT,			/* first and last at once, an atomic fragment (RFC 6946) */
+	FIRST_FRAGMENT,
+	LATER_FRAGMENT,
+};
+
+struct extensions {
+	__u16 transport;		/* offset of what is behind them, from the frame's begin */
+	__u8 protocol;			/* and what that is */
+	__u8 fragment;			/* enum fragment_kind */
+	__be32 identification;		/* of a fragment */
+};
+
 struct scratch {
 	struct packet packet;		/* the one in the frame */
 	struct packet other;		/* one of the same connection's other direction */
@@ -26,6 +41,7 @@ struct scratch {
 	struct opening opening;
 	struct fragment_key datagram;	/* of a fragment */
 	struct packet outside;		/* one in the name of a listener */
+	struct extensions extensions;
 	struct request request;
 	struct connection loose;	/* of a packet that has no entry in the table: this one only */
 };

@@ -29,7 +29,7 @@ static __always_inline enum outcome judge_uncommon(void *data, void *end)
 
 	if ((void *)(type + 1) > end)
 		return OUTCOME_PASS;
-	if (ip->nexthdr == IPPROTO_FRAGMENT || ip->nexthdr == IPPROTO_SCTP)
+	if (is_extension(ip->nexthdr) || ip->nexthdr == IPPROTO_SCTP)
 		return OUTCOME_OPEN;
 	if (ip->nexthdr != IPPROTO_ICMPV6)
 		return OUTCOME_PASS;

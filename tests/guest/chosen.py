@@ -31,6 +31,7 @@ _CONTRACT = (
 _SOCKETS = (
     "test_dataplane_sockets.py::test_connections_reach_every_server_in_turn_and_see_the_virtual_address",
     "test_dataplane_sockets.py::test_a_running_transfer_does_not_notice_that_the_control_plane_is_replaced[clsact]",
+    "test_extension_sockets.py::test_datagrams_arrive_with_them_both_ways_whole_and_in_fragments[tc-both-nat]",
     "test_realserver_tunnels.py::test_a_server_gets_the_clients_datagram_and_answers_the_client[ipip-4-4]",
     "test_realserver_tunnels.py::test_a_server_gets_the_clients_datagram_and_answers_the_client[gre-6-6]",
     "test_realserver_tunnels.py::test_devices_of_the_kernel_are_made_kept_and_taken_away_and_no_others",
@@ -39,6 +40,7 @@ CHOSEN = (
     "tests/guest/in_the_guest.py::test_the_kernel_is_that_of_debian_12",
     "tests/guest/in_the_guest.py::test_every_object_is_taken",
     "tests/guest/in_the_guest.py::test_without_tcx_a_clsact_filter_is_attached",
+    "tests/bpf/test_extension_headers.py::test_fullnat_changes_both_ends_of_requests_and_replies",
     "tests/bpf/test_decapsulation.py::test_a_packet_for_a_virtual_address_comes_out_as_it_went_in",
     *(f"tests/contract/{each}" for each in _CONTRACT),
     *(f"tests/netns/{each}" for each in _SOCKETS),

@@ -55,6 +55,7 @@ IP_HEADER = {4: IPV4.size, 6: IPV6.size}
 MORE_FRAGMENTS = 0x2000
 MORE_FRAGMENTS_IPV6 = 1
 FRAGMENT_HEADER = 44
+SKIPPED_HEADERS = (0, 43, 60)  # extension headers of IPv6 (RFC 8200 4)
 
 SOURCE_MAC = bytes.fromhex("020000000001")
 DESTINATION_MAC = bytes.fromhex("020000000002")
@@ -91,7 +92,8 @@ class Frame:
     """A decoded frame: the packet and what a ``Packet`` does not carry. The flags say whether checksums are
     right.
 
-    ``has_l4_checksum`` is False for UDP with a checksum field of 0 (RFC 768).
+    ``has_l4_checksum`` is False for UDP with a checksum field of 0 (RFC 768). ``options`` are IPv4's, or all IPv6
+    extension headers but that of a fragment.
     """
 
     packet: Packet
@@ -261,8 +263,8 @@ def _decode(frame: bytes) -> Frame:
         packet, header_length, length = _decode_ipv4(content)
         options, ip_checksum_ok = content[IPV4.size : header_length], checksum(content[:header_length]) == 0
     elif ethertype == ETHERTYPE_IPV6:
-        packet, header_length, length = _decode_ipv6(content)
-        options, ip_checksum_ok = b"", True  # it has none
+        packet, options, header_length, length = _decode_ipv6(content)
+        ip_checksum_ok = True  # it has none
     else:
         raise ValueError(f"ethertype 0x{ethertype:04x}")
     whole, checked = _decode_l4(packet, content[header_length:length])
@@ -298,13 +300,18 @@ def _decode_ipv4(content: bytes) -> tuple[Packet, int, int]:
     return packet, header_length, length
 
 
-def _decode_ipv6(content: bytes) -> tuple[Packet, int, int]:
-    """The same; a fragment header counts among the header's bytes."""
+def _decode_ipv6(content: bytes) -> tuple[Packet, bytes, int, int]:
+    """The same, and its extension headers but for that of a fragment; all of them count among the header's bytes."""
     first, payload, number, ttl, source, destination = IPV6.unpack_from(content)
-    header_length, length, place, identification = IPV6.size, IPV6.size + payload, 0, 0
-    if number == FRAGMENT_HEADER:
-        number, place, identification = FRAGMENT.unpack_from(content, header_length)
-        header_length += FRAGMENT.size
+    header_length, length, place, identification, options = IPV6.size, IPV6.size + payload, 0, 0, b""
+    while number in (*SKIPPED_HEADERS, FRAGMENT_HEADER) and not place & ~7:
+        following, words = struct.unpack_from("!BB", content, header_length)
+        size = FRAGMENT.size if number == FRAGMENT_HEADER else 8 * (words + 1)
+        if number == FRAGMENT_HEADER:
+            _, place, identification = FRAGMENT.unpack_from(content, header_length)
+        else:
+            options += content[header_length : header_length + size]
+        number, header_length = following, header_length + size
     if first >> 28 != 6 or not header_length <= length <= len(content):
         raise ValueError("wrong lengths in the IPv6 header")
     packet = Packet(
@@ -316,7 +323,7 @@ def _decode_ipv6(content: bytes) -> tuple[Packet, int, int]:
         fragment_offset=place & ~7,
         identification=identification,
     )
-    return packet, header_length, length
+    return packet, options, header_length, length
 
 
 def _decode_l4(packet: Packet, l4: bytes) -> tuple[Packet, bool | None]:

@@ -3,7 +3,8 @@
 import struct
 
 from shoal.model import Address, Encapsulation
-from support.packets import DESTINATION_MAC, ETHERNET, FRAGMENT_HEADER, IPV4, IPV6, SOURCE_MAC, checksum
+from support.extension_headers import transport_of
+from support.packets import DESTINATION_MAC, ETHERNET, IPV4, IPV6, SOURCE_MAC, checksum
 
 ETHERTYPES = {4: 0x0800, 6: 0x86DD}
 ICMP = {4: 1, 6: 58}
@@ -82,7 +83,7 @@ def flow_hash(packet: bytes) -> int:
     if packet[0] >> 4 == 4:
         ends, ports = packet[12:20], packet[20:24]
     else:
-        behind = 48 if packet[6] == FRAGMENT_HEADER else 40
+        _, behind = transport_of(packet)
         ends, ports = packet[8:40], packet[behind : behind + 4]
     folded = 0
     for word in struct.unpack(f"<{len(ends) // 4}I", ends):

@@ -95,8 +95,8 @@ def protocols() -> Iterator[Row]:
     for net, place in ((IPV4, 23), (IPV6, 20)):
         whole = encode_packet(net.request(SYN, payload=bytes(range(32))))
         for number, name in names.items():
-            if net.version == 6 and number in (0, 51):
-                continue  # extension headers
+            if net.version == 6 and number == 0:
+                continue  # hop-by-hop options
             yield Row(
                 name=f"protocol {name} to the virtual address (IPv{net.version})",
                 before=net.serving(),

@@ -13,14 +13,14 @@ from packet_table.address_filter import filter_bit, folded
 from packet_table.row import LeaseEnds, OwnMac, Step
 from shoal.dataplane.base import Service
 from shoal.model import Address, Connection
-from support.packets import DESTINATION_MAC, checksum
+from support.packets import DESTINATION_MAC, SKIPPED_HEADERS, checksum
 
 ETHERNET, ARP, IPV4, IPV6 = 14, 0x0806, 0x0800, 0x86DD
 TCP, UDP, ICMPV6, FRAGMENT = 6, 17, 58, 44
 ICMP = {4: 1, 6: ICMPV6}
 ICMP_HEADER = 8
 NUMBERS = {"tcp": TCP, "udp": UDP, "sctp": 132}
-SOLICITATION = 135
+SOLICITATION, SOLICITATION_SIZE = 135, 24
 CHECKSUMS = {TCP: 16, UDP: 6}
 Endpoint = tuple[Address, int]
 
@@ -87,7 +87,7 @@ def _read_ipv6(frame: bytes) -> Reading | None:
         return None
     ends = IPv6Address(frame[22:38]), IPv6Address(frame[38:54])
     protocol, place, later = frame[20], ETHERNET + 40, 0
-    while protocol in (0, 43, 60, FRAGMENT) and place + 8 <= end and not later:
+    while protocol in (*SKIPPED_HEADERS, FRAGMENT) and place + 8 <= end and not later:
         if protocol == FRAGMENT:
             later = int.from_bytes(frame[place + 2 : place + 4], "big") >> 3
         size = 8 if protocol == FRAGMENT else 8 * (frame[place + 1] + 1)
@@ -187,7 +187,7 @@ class Router:
         real = {address for address, _ in self.real_servers}
         return (
             fragment.is_later
-            and fragment.protocol in NUMBERS.values()
+            and fragment.protocol in (*NUMBERS.values(), *SKIPPED_HEADERS, FRAGMENT)
             and (
                 any(alike(fragment.destination, each) for each in virtual)
                 or any(alike(fragment.source, each) for each in real)
@@ -195,13 +195,22 @@ class Router:
         )
 
     def _is_solicitation(self, frame: bytes) -> bool:
-        """Of an address that was let go (its length field does not matter for that)."""
-        return (
+        """Of an address that was let go (lengths do not matter for that, but of the headers in front)."""
+        reading = read(frame)
+        if (
             len(frame) >= 78
             and frame[12:14] == b"\x86\xdd"
             and (frame[20], frame[54]) == (ICMPV6, SOLICITATION)
-            and IPv6Address(frame[62:78]) in self.released
-        )
+        ):
+            return IPv6Address(frame[62:78]) in self.released
+        if (
+            reading is None
+            or reading.protocol != ICMPV6
+            or len(frame) < reading.transport + SOLICITATION_SIZE
+        ):
+            return False
+        target = frame[reading.transport + 8 : reading.transport + SOLICITATION_SIZE]
+        return frame[reading.transport] == SOLICITATION and IPv6Address(target) in self.released
 
 
 def alike(one: Address, other: Address) -> bool:
